@@ -74,13 +74,7 @@ class VendorUpdated:
 
 
 BookingEvent: TypeAlias = (
-    HoldPlaced
-    | BookingConfirmed
-    | BookingAmended
-    | BookingCancelled
-    | BookingAvailed
-    | BookingNoShow
-    | HoldExpired
+    HoldPlaced | BookingConfirmed | BookingAmended | BookingCancelled | BookingAvailed | BookingNoShow | HoldExpired
 )
 VendorEvent: TypeAlias = VendorCreated | VendorUpdated
 Event: TypeAlias = BookingEvent | VendorEvent

@@ -1,0 +1,28 @@
+"""Which bookings somebody wants to see, and where a page of them ended."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from domain.booking import BookingStatus
+from domain.ids import BookingId
+
+
+@dataclass(frozen=True, slots=True)
+class BookingFilter:
+    """`current`: True asks for BLOCKED or CONFIRMED with the end ahead, False for all the rest, None for both.
+
+    `first` and `last` are vendor-local dates of the start, both included.
+    """
+
+    current: bool | None = None
+    first: date | None = None
+    last: date | None = None
+    status: BookingStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPosition:
+    """The last booking of a page: lists run from the newest start to the oldest, by id (descending) among equals."""
+
+    starts_at: datetime
+    booking_id: BookingId

@@ -1,0 +1,265 @@
+"""Which seats a party gets: the smallest that fits, a single one before a combination, the tightest gap among equals."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final, TypeAlias
+
+from domain.rejection import Reason, Rejection
+from domain.request import SeatRequest
+from domain.seat_plan import SeatClass, SeatPlan
+from domain.slots import WORD_BITS, run_words
+from domain.timing import Span
+from domain.vendor import VendorKind
+from domain.vendor_state import Column, VendorState
+
+GAP_CANDIDATES_MAX: Final = 32
+"""How many equal free seats are compared: a house of 500 like rooms need not look at each."""
+
+_BLOCK: Final = 2 * GAP_CANDIDATES_MAX
+
+NONE_CLOSED: Final[frozenset[int]] = frozenset()
+
+FULL = Rejection(Reason.NO_AVAILABILITY, "Nothing that fits is free then.")
+BELOW_MINIMUM = Rejection(Reason.NO_AVAILABILITY, "No seat takes so small a party.")
+PACE_REACHED = Rejection(Reason.NO_AVAILABILITY, "The kitchen takes no more guests at that time.")
+TOO_LARGE = Rejection(Reason.PARTY_TOO_LARGE, "No seat or combination takes so large a party.")
+
+Taken: TypeAlias = list[tuple[Column, int]]
+"""The columns that a run of slots touches, each with the run's bits in it; words where nothing is taken are absent."""
+
+
+def choose(state: VendorState, request: SeatRequest, span: Span) -> Sequence[int] | Rejection:
+    """Positions of the seats for a new request at a time that the vendor offers."""
+    chosen = choose_seats(state, request, span)
+    if state.facts.covers_per_step is not None and chosen is not TOO_LARGE and not pace_allows(state, request, span):
+        return PACE_REACHED
+    return chosen
+
+
+def choose_seats(state: VendorState, request: SeatRequest, span: Span) -> Sequence[int] | Rejection:
+    """As `choose`, whatever the pace."""
+    plan = state.facts.plan
+    closed = plan.closed_between(span.first_day, span.last_day) if plan.closures else NONE_CLOSED
+    if request.quantity == 1:
+        return _one_seat(state, request, span, closed)
+    return _rooms(state, request, span, closed)
+
+
+def pace_allows(state: VendorState, request: SeatRequest, span: Span) -> bool:
+    """Whether the step in which the sitting starts takes the party's covers too."""
+    pace = state.facts.covers_per_step
+    return pace is None or state.covers_at(span.first_slot) + request.party_size <= pace
+
+
+def keeps_seats(
+    state: VendorState, positions: Sequence[int], request: SeatRequest, span: Span, closed: frozenset[int]
+) -> bool:
+    """Whether a party may stay where it sits: its seats are in sale, free, of the type, and still fit it."""
+    plan = state.facts.plan
+    if len(_free(positions, taken_in(state, span.first_slot, span.slot_count), closed)) < len(positions):
+        return False
+    classes = [plan.class_of(position) for position in positions]
+    if request.type_no is not None and any(c.type_no != request.type_no for c in classes):
+        return False
+    party_size = request.party_size
+    if state.kind is VendorKind.RESTAURANT and len(positions) > 1:
+        wanted = set(positions)
+        return any(
+            set(combination.positions) == wanted and combination.capacity_min <= party_size <= combination.capacity_max
+            for combination in plan.combinations
+        )
+    return sum(c.capacity_min for c in classes) <= party_size <= sum(c.capacity_max for c in classes)
+
+
+def taken_in(state: VendorState, first_slot: int, count: int) -> Taken:
+    taken: Taken = []
+    for word, mask in run_words(first_slot, count):
+        column = state.column(word)
+        if column is not None:
+            taken.append((column, mask))
+    return taken
+
+
+def _one_seat(
+    state: VendorState, request: SeatRequest, span: Span, closed: frozenset[int]
+) -> Sequence[int] | Rejection:
+    """A party at one table, at one declared combination, or in one room."""
+    taken = taken_in(state, span.first_slot, span.slot_count)
+    free = _smallest_free(state.facts.plan, request, taken, closed)
+    if len(free) == 1:
+        return free
+    if free:
+        return (_tightest(state, free, span.first_slot, span.slot_count),)
+    return _combination(state.facts.plan, request, taken, closed) or _why_none(state.facts.plan, request)
+
+
+def _smallest_free(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: frozenset[int]) -> list[int]:
+    """Free single seats of the first tier that has any, the first few of them."""
+    party_size, _, type_no, _ = request
+    free: list[int] = []
+    free_tier = -1
+    for start, end, capacity_min, capacity_max, class_type, tier, _ in plan.classes:
+        if not capacity_min <= party_size <= capacity_max or (type_no is not None and class_type != type_no):
+            continue
+        if free and tier != free_tier:
+            break
+        free_tier = tier
+        for block in range(start, end, _BLOCK):
+            if len(free) >= GAP_CANDIDATES_MAX:
+                break
+            free += _free(range(block, min(block + _BLOCK, end)), taken, closed)
+    return free
+
+
+def _combination(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: frozenset[int]) -> tuple[int, ...] | None:
+    """The smallest declared combination that takes the party and is free as a whole."""
+    party_size, _, type_no, _ = request
+    for capacity_min, capacity_max, combination_type, positions in plan.combinations:
+        if not capacity_min <= party_size <= capacity_max or (type_no is not None and combination_type != type_no):
+            continue
+        if len(_free(positions, taken, closed)) == len(positions):
+            return positions
+    return None
+
+
+def _why_none(plan: SeatPlan, request: SeatRequest) -> Rejection:
+    """Nothing is free: whether it could be, another time, for such a party."""
+    party_size, _, type_no, _ = request
+    minima = [
+        capacity_min
+        for capacity_min, capacity_max, seat_type in chain(
+            ((c.capacity_min, c.capacity_max, c.type_no) for c in plan.classes),
+            ((c.capacity_min, c.capacity_max, c.type_no) for c in plan.combinations),
+        )
+        if party_size <= capacity_max and (type_no is None or seat_type == type_no)
+    ]
+    if not minima:
+        return TOO_LARGE
+    return FULL if min(minima) <= party_size else BELOW_MINIMUM
+
+
+def _rooms(state: VendorState, request: SeatRequest, span: Span, closed: frozenset[int]) -> Sequence[int] | Rejection:
+    """Several rooms of one type that take the party together: the type that leaves the fewest places empty."""
+    party_size, _, type_no, quantity = request
+    first_slot, count = span.first_slot, span.slot_count
+    plan = state.facts.plan
+    taken = taken_in(state, first_slot, count)
+    best: tuple[tuple[int, int], list[int]] | None = None
+    fits = False
+    for number in range(len(plan.types)) if type_no is None else (type_no,):
+        classes = [c for c in plan.classes if c.type_no == number]
+        if _places(classes, quantity) < party_size:
+            continue
+        fits = True
+        free = [
+            (position, seat_class)
+            for seat_class in classes
+            for position in _by_gap(
+                state, _free(range(seat_class.start, seat_class.end), taken, closed), first_slot, count
+            )
+        ]
+        rooms = _rooms_for(free, party_size, quantity)
+        if rooms is None or sum(room.capacity_min for _, room in rooms) > party_size:
+            continue
+        cost = sum(room.capacity_max for _, room in rooms), sum(room.price_minor for _, room in rooms)
+        if best is None or cost < best[0]:
+            best = cost, [position for position, _ in rooms]
+    if best is not None:
+        return best[1]
+    return FULL if fits else TOO_LARGE
+
+
+def _places(classes: Sequence[SeatClass], quantity: int) -> int:
+    """How many guests the largest `quantity` rooms of these classes take."""
+    places = 0
+    for seat_class in reversed(classes):
+        rooms = min(quantity, seat_class.end - seat_class.start)
+        places += rooms * seat_class.capacity_max
+        quantity -= rooms
+    return places
+
+
+def _rooms_for(free: list[tuple[int, SeatClass]], party_size: int, quantity: int) -> list[tuple[int, SeatClass]] | None:
+    """The smallest rooms, of which some are given up for larger ones until the party fits.
+
+    While one exchange is not enough, the smallest room goes for the largest; the last one gains as little as it may.
+    """
+    if len(free) < quantity:
+        return None
+    rooms, spare = free[:quantity], free[quantity:]
+    short = party_size - sum(room.capacity_max for _, room in rooms)
+    while short > 0:
+        gain = spare[-1][1].capacity_max - rooms[0][1].capacity_max if spare else 0
+        if gain <= 0:
+            return None
+        given, taken = 0, len(spare) - 1
+        if gain >= short:
+            gain, given, taken = _least_exchange(rooms, spare, short)
+        rooms.append(spare.pop(taken))
+        del rooms[given]
+        short -= gain
+    return rooms
+
+
+def _least_exchange(
+    rooms: list[tuple[int, SeatClass]], spare: list[tuple[int, SeatClass]], short: int
+) -> tuple[int, int, int]:
+    """The smallest gain of at least `short` places, and which room is given for which spare one."""
+    smaller = {room.capacity_max: place for place, (_, room) in enumerate(rooms)}
+    larger = {room.capacity_max: len(spare) - 1 - place for place, (_, room) in enumerate(reversed(spare))}
+    return min(
+        (more - less, given, taken)
+        for less, given in smaller.items()
+        for more, taken in larger.items()
+        if more - less >= short
+    )
+
+
+def _free(positions: Sequence[int], taken: Taken, closed: frozenset[int]) -> list[int]:
+    """Those of the positions where the whole run is free, in order."""
+    if len(taken) == 1:
+        column, mask = taken[0]
+        free = [position for position in positions if not column[position] & mask]
+    else:
+        free = list(positions)
+        for column, mask in taken:
+            free = [position for position in free if not column[position] & mask]
+    if closed:
+        return [position for position in free if position not in closed]
+    return free
+
+
+def _tightest(state: VendorState, free: Sequence[int], first_slot: int, count: int) -> int:
+    """The seat whose free stretch around the run is shortest, so that long ones stay whole; the first among equals."""
+    gaps = _gaps(state, free, first_slot, count)
+    return free[gaps.index(min(gaps))]
+
+
+def _by_gap(state: VendorState, free: Sequence[int], first_slot: int, count: int) -> list[int]:
+    """Tightest first; those beyond the first few stay in order behind them."""
+    gaps = _gaps(state, free, first_slot, count)
+    order = sorted(range(len(gaps)), key=gaps.__getitem__)
+    return [free[place] for place in order] + list(free[len(gaps) :])
+
+
+def _gaps(state: VendorState, free: Sequence[int], first_slot: int, count: int) -> list[int]:
+    """Free slots right before and after the run, for the first few of the seats; sees one word beyond on either side."""
+    first_word = (first_slot >> 6) - 1
+    last_word = ((first_slot + count - 1) >> 6) + 1
+    around: list[tuple[Column, int]] = []
+    for word in range(first_word, last_word + 1):
+        column = state.column(word)
+        if column is not None:
+            around.append((column, (word - first_word) * WORD_BITS))
+    begin = first_slot - first_word * WORD_BITS
+    end = begin + count
+    beyond = (last_word - first_word + 1) * WORD_BITS - end
+    before = (1 << begin) - 1
+    gaps: list[int] = []
+    for position in free[:GAP_CANDIDATES_MAX]:
+        bits = 0
+        for column, shift in around:
+            bits |= column[position] << shift
+        after = bits >> end
+        gaps.append(begin - (bits & before).bit_length() + ((after & -after).bit_length() - 1 if after else beyond))
+    return gaps
