@@ -1,0 +1,88 @@
+"""`verify`: proves from the database alone that nothing was sold twice and that the guard's words tell the truth.
+
+It goes through the ids bucket by bucket, each time in one statement and so in one snapshot, while bookings go on.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from domain.ids import BUCKETS
+from storage.postgres import Database
+
+_IDS_PER_BUCKET: Final = 1 << 116
+_EXAMPLES_MAX: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`counted` things, of which `faults` break the rule that `name` states. Not `judged`: printed for information."""
+
+    name: str
+    counted: int
+    faults: int = 0
+    judged: bool = True
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    figures: tuple[Figure, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(figure.judged and figure.faults for figure in self.figures)
+
+
+class Audit:
+    """Reads only. May raise StoreUnavailable."""
+
+    def __init__(self, database: Database, *, buckets_at_once: int = 16) -> None:
+        self._database = database
+        self._buckets_at_once = buckets_at_once
+
+    async def run(self, progress: Callable[[int, int], None] | None = None) -> AuditReport:
+        """Look at everything. `progress` is told how many of how many buckets are done."""
+        sums: Counter[str] = Counter()
+        word_examples: list[str] = []
+        slot_examples: list[str] = []
+        for first in range(0, BUCKETS, self._buckets_at_once):
+            end = min(first + self._buckets_at_once, BUCKETS)
+            row = await self._database.row(
+                "audit_range", UUID(int=first * _IDS_PER_BUCKET), UUID(int=end * _IDS_PER_BUCKET - 1)
+            )
+            if row is None:
+                raise LookupError("the audit's query gave no row")
+            found = dict(row)
+            word_examples += found.pop("word_examples")
+            slot_examples += found.pop("slot_examples")
+            sums.update(found)
+            if progress is not None:
+                progress(end, BUCKETS)
+        totals = await self._database.row("audit_totals")
+        if totals is None:
+            raise LookupError("the audit's totals gave no row")
+        return AuditReport(
+            (
+                Figure("vendors", totals["vendors"], judged=False),
+                Figure("bookings hold what their status says", sums["bookings"], sums["bookings_odd"]),
+                Figure("bookings have a vendor", sums["bookings"], sums["homeless"]),
+                Figure("booked seats are seats of their vendor", sums["booked_seats"], sums["seats_unknown"]),
+                Figure(
+                    "seat-slots are held by one booking only",
+                    sums["slots"],
+                    sums["sold_twice"],
+                    examples=tuple(slot_examples[:_EXAMPLES_MAX]),
+                ),
+                Figure(
+                    "taken words equal the slots that bookings hold",
+                    sums["words"],
+                    sums["words_differ"],
+                    examples=tuple(word_examples[:_EXAMPLES_MAX]),
+                ),
+                Figure("remembered answers", totals["answers"], judged=False),
+                Figure("outbox rows", totals["outbox_rows"], judged=False),
+            )
+        )

@@ -1,0 +1,38 @@
+"""Vendors to read, from the cache first."""
+
+from domain.ids import VendorId
+from domain.vendor import Vendor
+from storage.cache import VersionedCache
+from storage.postgres import Database
+from storage.vendor_rows import vendor_from_json, vendor_json
+
+
+class VendorReads:
+    """Read-through. `note` is for whoever just wrote a vendor, so that its own reads never show an older one."""
+
+    def __init__(self, database: Database, cache: VersionedCache | None = None) -> None:
+        self._database = database
+        self._cache = cache
+
+    async def by_id(self, vendor_id: VendorId) -> Vendor | None:
+        """None where there is no such vendor. Raises StoreUnavailable only when neither store answers."""
+        key = _key(vendor_id)
+        if self._cache is not None:
+            cached = await self._cache.get(key)
+            if cached is not None:
+                return vendor_from_json(cached)
+        row = await self._database.row("vendor_facts", vendor_id)
+        if row is None:
+            return None
+        if self._cache is not None:
+            await self._cache.fill(key, row["version"], row["facts"].encode())
+        return vendor_from_json(row["facts"])
+
+    async def note(self, vendor: Vendor) -> None:
+        """Put a vendor that was just committed into the cache, or see to it that no older one is read from there."""
+        if self._cache is not None:
+            await self._cache.put(_key(vendor.vendor_id), vendor.version, vendor_json(vendor))
+
+
+def _key(vendor_id: VendorId) -> str:
+    return f"vendor:{vendor_id}"

@@ -1,0 +1,144 @@
+"""`verify` finds every kind of fault that is put there on purpose, and nothing where all is well."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from conformance.stores import ACTOR, booking, cancelled, changing, house, placing
+from fakes.houses import vendor_id
+
+from domain.event import VendorCreated
+from domain.ids import seat_id_of
+from storage.audit import Audit
+from storage.directory import Directory
+from storage.postgres import Database
+from storage.postgres_shard_store import PostgresShardStore
+
+V = vendor_id(1, bucket=4095)
+
+
+@pytest.fixture
+async def open_database(database):
+    made = Database(database, "test", 2)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def admin(database):
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def booked(open_database, database):
+    """Three bookings, one of them cancelled; the last on two seats."""
+    directory = Directory(open_database)
+    await directory.seed(1)
+    await directory.claim(0, ACTOR.actor_id)
+    store = PostgresShardStore(database)
+    lease = await store.take(0, ACTOR)
+    await store.commit_vendor(lease, 1, VendorCreated(house(V), "house@example.org", "h"))
+    made = [
+        booking(V, 1),
+        booking(V, 2, seats=(2, 3), slots=40),
+        booking(V, 3, first_slot=booking(V, 1).first_slot + 9),
+    ]
+    await store.commit(placing(lease, 2, *made))
+    await store.commit(changing(lease, 3, cancelled(made[2])))
+    await store.close()
+    return made
+
+
+async def faults(database):
+    report = await Audit(database, buckets_at_once=2048).run()
+    assert report.ok == (not any(figure.faults for figure in report.figures if figure.judged))
+    return {figure.name: figure.faults for figure in report.figures if figure.faults}
+
+
+async def test_all_is_well(booked, open_database):
+    told = []
+    report = await Audit(open_database).run(lambda done, all_: told.append((done, all_)))
+    assert report.ok
+    counted = {figure.name: figure.counted for figure in report.figures}
+    assert counted["seat-slots are held by one booking only"] == 3 + 80
+    assert counted["bookings hold what their status says"] == 3
+    assert counted["outbox rows"] == 3
+    assert told[-1] == (4096, 4096)
+    assert len(told) == 256
+
+
+async def test_an_empty_database_is_well(open_database):
+    assert await faults(open_database) == {}
+
+
+async def test_a_bit_too_many_is_found(booked, open_database, admin):
+    await admin.execute(
+        "UPDATE seat_word SET mask = mask | 1::bigint << 63 WHERE mask <> 0 AND seat_id = $1", seat_id_of(V, 1)
+    )
+    assert await faults(open_database) == {"taken words equal the slots that bookings hold": 1}
+
+
+async def test_a_bit_too_few_is_found(booked, open_database, admin):
+    await admin.execute("UPDATE seat_word SET mask = 0 WHERE seat_id = $1", seat_id_of(V, 1))
+    assert await faults(open_database) == {"taken words equal the slots that bookings hold": 1}
+
+
+async def test_a_missing_row_is_found(booked, open_database, admin):
+    await admin.execute("DELETE FROM seat_word WHERE seat_id = $1", seat_id_of(V, 1))
+    assert await faults(open_database) == {"taken words equal the slots that bookings hold": 1}
+
+
+async def test_a_row_of_nobody_is_found(booked, open_database, admin):
+    await admin.execute("INSERT INTO seat_word VALUES ($1, 5, 1)", seat_id_of(vendor_id(9), 1))
+    assert await faults(open_database) == {"taken words equal the slots that bookings hold": 1}
+
+
+async def test_a_seat_sold_twice_is_found(booked, open_database, admin):
+    await admin.execute(
+        "UPDATE booking SET held_slot_count = 3, status = 'CONFIRMED', first_slot = $2 WHERE booking_id = $1",
+        booked[2].booking_id,
+        booked[0].first_slot + 1,
+    )
+    found = await faults(open_database)
+    assert found["seat-slots are held by one booking only"] == 2
+
+
+async def test_a_cancelled_booking_that_holds_is_found(booked, open_database, admin):
+    await admin.execute("UPDATE booking SET held_slot_count = 3 WHERE booking_id = $1", booked[2].booking_id)
+    found = await faults(open_database)
+    assert found["bookings hold what their status says"] == 1
+
+
+async def test_a_booking_of_no_vendor_is_found(booked, open_database, admin):
+    await admin.execute("UPDATE booking SET vendor_id = $1 WHERE booking_id = $2", vendor_id(8), booked[2].booking_id)
+    assert await faults(open_database) == {"bookings have a vendor": 1}
+
+
+async def test_a_seat_that_never_was_is_found(booked, open_database, admin):
+    await admin.execute("DELETE FROM vendor_seat WHERE seat_no = 3")
+    assert await faults(open_database) == {"booked seats are seats of their vendor": 1}
+
+
+async def test_it_runs_while_bookings_go_on(booked, open_database, database):
+    """Each range is one snapshot, so that a batch is seen whole or not at all."""
+    store = PostgresShardStore(database)
+    lease = await store.take(0, ACTOR)
+    done = asyncio.Event()
+
+    async def guests():
+        seq = 0
+        while not done.is_set():
+            seq += 2
+            one = booking(V, 100 + seq, first_slot=booking(V, 1).first_slot + 200)
+            await store.commit(placing(lease, seq, one))
+            await store.commit(changing(lease, seq + 1, cancelled(one)))
+        return seq
+
+    busy = asyncio.create_task(guests())
+    for _ in range(40):
+        assert await faults(open_database) == {}
+    done.set()
+    assert await busy > 10
+    await store.close()

@@ -1,0 +1,166 @@
+"""Lists: newest start first, whole and without repeats, whatever is inserted meanwhile; the owner's and nobody else's."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from conformance.stores import ACTOR, booking, cancelled, changing, house, ids, placing
+from fakes.houses import EVENING, guest, vendor_id
+
+from domain.booking import BookingStatus
+from domain.booking_list import BookingFilter, ListPosition
+from domain.event import VendorCreated
+from domain.ids import UserId
+from storage.bookings import BookingReads
+from storage.directory import Directory
+from storage.postgres import Database
+from storage.postgres_shard_store import PostgresShardStore
+
+ALL = BookingFilter()
+USER = UserId(guest(1).account_id)
+V = vendor_id(1)
+FAR = EVENING + timedelta(days=10)
+
+
+class Books:
+    def __init__(self, store, lease):
+        self.store, self.lease, self.seq = store, lease, 10
+
+    async def place(self, *bookings):
+        self.seq += 1
+        await self.store.commit(placing(self.lease, self.seq, *bookings))
+
+    async def change(self, *events):
+        self.seq += 1
+        await self.store.commit(changing(self.lease, self.seq, *events))
+
+
+@pytest.fixture
+async def open_database(database):
+    made = Database(database, "test", 2)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def books(open_database, database):
+    directory = Directory(open_database)
+    await directory.seed(1)
+    await directory.claim(0, ACTOR.actor_id)
+    store = PostgresShardStore(database)
+    lease = await store.take(0, ACTOR)
+    vendor = replace(house(V, tables=40), time_zone="America/New_York")
+    await store.commit_vendor(lease, 1, VendorCreated(vendor, "house@example.org", "h"))
+    yield Books(store, lease)
+    await store.close()
+
+
+@pytest.fixture
+def reads(open_database):
+    return BookingReads(open_database)
+
+
+def position(last):
+    return ListPosition(last.starts_at, last.booking_id)
+
+
+async def all_pages(fetch, limit):
+    """Every item, page by page; stops at the first page that is not full."""
+    seen = []
+    while True:
+        page = await fetch(position(seen[-1]) if seen else None, limit)
+        seen += page
+        if len(page) < limit:
+            return seen
+
+
+def newest_first(bookings):
+    return sorted(bookings, key=lambda b: (b.starts_at, b.booking_id.int), reverse=True)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+async def test_pages_are_whole_and_in_order(books, reads, limit):
+    start = booking(V, 1).first_slot
+    made = [booking(V, n, first_slot=start + n % 4, seats=(n,)) for n in range(1, 14)]  # many begin together
+    await books.place(*made)
+    found = await all_pages(lambda after, n: reads.of_vendor(V, ALL, now=EVENING, after=after, limit=n), limit)
+    assert found == newest_first(made)
+    found = await all_pages(lambda after, n: reads.of_user(USER, ALL, now=EVENING, after=after, limit=n), limit)
+    assert found == newest_first(made)
+
+
+async def test_a_cursor_survives_what_is_inserted(books, reads):
+    start = booking(V, 1).first_slot
+    made = [booking(V, n, first_slot=start + n, seats=(n,)) for n in range(1, 9)]
+    await books.place(*made)
+    first = await reads.of_vendor(V, ALL, now=EVENING, after=None, limit=3)
+    newer, older = booking(V, 30, first_slot=start + 50), booking(V, 31, first_slot=start - 50)
+    await books.place(newer, older)
+    await books.change(cancelled(first[-1]))
+    rest = await reads.of_vendor(V, ALL, now=EVENING, after=position(first[-1]), limit=50)
+    assert ids(first) + ids(rest) == ids(newest_first([*made, older]))
+
+
+async def test_the_owner_stands_in_the_question(books, reads):
+    mine, other = booking(V, 1, seats=(1,)), booking(V, 2, seats=(2,), user=2)
+    await books.place(mine, other)
+    assert await reads.of_user(USER, ALL, now=EVENING, after=None, limit=9) == [mine]
+    assert await reads.of_vendor(vendor_id(2), ALL, now=EVENING, after=None, limit=9) == []
+
+
+async def test_current_and_past_together_are_all(books, reads):
+    start = booking(V, 1).first_slot
+    live = booking(V, 1, first_slot=start + 10)
+    blocked = booking(V, 2, first_slot=start + 10, seats=(2,), status=BookingStatus.BLOCKED)
+    over = booking(V, 3)
+    gone = booking(V, 4, first_slot=start + 10, seats=(4,))
+    await books.place(live, blocked, over, gone)
+    await books.change(cancelled(gone))
+    now = over.ends_at
+
+    async def ask(current):
+        return set(ids(await reads.of_vendor(V, BookingFilter(current=current), now=now, after=None, limit=9)))
+
+    assert await ask(True) == {*ids([live, blocked])}
+    assert await ask(False) == {*ids([over, gone])}
+    assert await ask(None) == {*ids([live, blocked, over, gone])}
+
+
+async def test_a_status_can_be_chosen(books, reads):
+    kept, gone = booking(V, 1), booking(V, 2, seats=(2,))
+    await books.place(kept, gone)
+    event = cancelled(gone)
+    await books.change(event)
+    chosen = BookingFilter(status=BookingStatus.CANCELLED)
+    assert await reads.of_vendor(V, chosen, now=EVENING, after=None, limit=9) == [event.booking]
+    chosen = BookingFilter(current=True, status=BookingStatus.CANCELLED)
+    assert await reads.of_vendor(V, chosen, now=EVENING, after=None, limit=9) == []
+
+
+async def test_dates_are_the_vendors_own_and_both_included(books, reads):
+    """03:00 in UTC is still the evening before in New York."""
+    midnight = int(datetime(2026, 12, 24, 5, tzinfo=UTC).timestamp()) // 60 // 30
+    before, first, last, after = (
+        booking(V, n, first_slot=midnight + at, seats=(n,), slots=1) for n, at in ((1, -1), (2, 0), (3, 47), (4, 48))
+    )
+    await books.place(before, first, last, after)
+    day = BookingFilter(first=date(2026, 12, 24), last=date(2026, 12, 24))
+    assert await reads.of_vendor(V, day, now=EVENING, after=None, limit=9) == [last, first]
+    from_then = BookingFilter(first=date(2026, 12, 24))
+    assert await reads.of_vendor(V, from_then, now=EVENING, after=None, limit=9) == [after, last, first]
+    until_then = BookingFilter(last=date(2026, 12, 24))
+    assert await reads.of_vendor(V, until_then, now=EVENING, after=None, limit=9) == [last, first, before]
+    assert await reads.of_vendor(V, day, now=EVENING, after=position(last), limit=9) == [first]
+
+
+@pytest.mark.parametrize("extreme", [BookingFilter(first=date.min), BookingFilter(last=date.max)])
+async def test_the_ends_of_the_calendar_are_no_trap(books, reads, extreme):
+    await books.place(booking(V, 1))
+    assert len(await reads.of_vendor(V, extreme, now=EVENING, after=None, limit=9)) == 1
+
+
+async def test_one_booking_by_its_id(books, reads):
+    one = booking(V, 1)
+    await books.place(one)
+    assert await reads.by_id(one.booking_id) == one
+    assert await reads.by_id(booking(V, 2).booking_id) is None

@@ -1,0 +1,70 @@
+"""What a shard reads when it begins, and later by the clock."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from conformance.stores import booking, cancelled, changing, confirmed, house, ids, placing
+from fakes.houses import vendor_id
+
+from domain.booking import BookingStatus
+from domain.event import VendorCreated
+
+
+async def test_every_bucket_has_a_shard(world, store):
+    assert await store.buckets(0) == frozenset(range(4096))
+    await world.seed(3)
+    assert frozenset().union(*[await store.buckets(shard) for shard in range(3)]) == frozenset(range(4096))
+
+
+async def test_live_holds_are_found_at_once(store, lease, vendor):
+    held = [booking(vendor, n, seats=(n,), status=BookingStatus.BLOCKED) for n in (1, 2, 3)]
+    await store.commit(placing(lease, 1, *held))
+    await store.commit(changing(lease, 2, confirmed(held[0]), cancelled(held[1])))
+    assert list(await store.load_holds(0)) == [held[2]]
+    assert list(await store.load_holds(1)) == []
+
+
+async def test_holds_follow_their_bucket(world, store, lease):
+    await world.seed(2)
+    of = vendor_id(1, bucket=5)
+    await store.commit_vendor(lease, 1, VendorCreated(house(of), "b@example.org", "h"))
+    held = booking(of, 1, status=BookingStatus.BLOCKED)
+    await store.commit(placing(lease, 2, held))
+    owner = 0 if 5 in await store.buckets(0) else 1
+    await world.move_bucket(5, 1 - owner)
+    assert list(await store.load_holds(owner)) == []
+    assert list(await store.load_holds(1 - owner)) == [held]
+
+
+async def test_confirmed_bookings_that_ended_come_oldest_first(store, lease, vendor):
+    start = booking(vendor, 1).first_slot
+    late, early, middle = (booking(vendor, n, first_slot=start + at, slots=1) for n, at in ((1, 20), (2, 0), (3, 10)))
+    blocked = booking(vendor, 4, seats=(2,), status=BookingStatus.BLOCKED)
+    await store.commit(placing(lease, 1, late, early, middle, blocked))
+    assert list(await store.load_ended(0, late.ends_at, 10)) == [early, middle]
+    assert list(await store.load_ended(0, late.ends_at + timedelta(seconds=1), 2)) == [early, middle]
+    assert list(await store.load_ended(1, late.ends_at + timedelta(days=1), 10)) == []
+
+
+async def test_standing_bookings_are_those_that_hold_slots_ahead(store, lease, vendor):
+    start = booking(vendor, 1).first_slot
+    past, ahead, gone = (booking(vendor, n, first_slot=start + at) for n, at in ((1, 0), (2, 10), (3, 20)))
+    await store.commit(placing(lease, 1, past, ahead, gone))
+    await store.commit(changing(lease, 2, cancelled(gone)))
+    assert list(await store.load_standing(vendor, past.ends_at)) == [ahead]
+    assert {b.booking_id for b in await store.load_standing(vendor, past.starts_at)} == {*ids([past, ahead])}
+    assert list(await store.load_standing(vendor_id(50), past.starts_at)) == []
+
+
+async def test_a_stay_of_a_year_stands_until_it_ends(store, lease, vendor):
+    long_stay = replace(booking(vendor, 1), slot_count=1, held_slot_count=1)
+    long_stay = replace(long_stay, ends_at=long_stay.starts_at + timedelta(days=366))
+    await store.commit(placing(lease, 1, long_stay))
+    assert list(await store.load_standing(vendor, long_stay.ends_at - timedelta(hours=1))) == [long_stay]
+
+
+async def test_unknown_ids_are_absent(store, vendor):
+    assert await store.load_bookings([]) == {}
+    assert await store.load_bookings(ids([booking(vendor, 9)])) == {}
+    assert await store.load_vendors([]) == {}
+    assert await store.load_answers([]) == {}
