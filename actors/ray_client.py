@@ -1,0 +1,84 @@
+"""Calls of shard actors through Ray, with Ray's errors turned into ours. Thin: the thinking is in `remote_client`."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.errors import CallLost, DecisionFailed, NobodyThere
+from actors.outcome import Outcome, Unavailable
+from actors.shard_actor import NAMESPACE, actor_name
+from actors.shard_stats import ShardStats
+from actors.waiting import News
+from actors.wire import pack, unpack
+from domain.availability import AvailabilityQuery, FreeSeats
+from domain.command import Command
+from domain.ids import VendorId
+from domain.rejection import Rejection
+
+
+class RayCalls:
+    """`ShardCalls` over named actors. A call waits at most `call_seconds`: a process that hangs never answers."""
+
+    def __init__(self, *, call_seconds: float = 5.0) -> None:
+        self._call_seconds = call_seconds
+        self._actors: dict[int, Any] = {}
+
+    async def ask_batch(
+        self, shard_id: int, commands: Sequence[tuple[Command, bool]]
+    ) -> Sequence[Outcome | DecisionFailed]:
+        answers: Sequence[Outcome | DecisionFailed] = await self._call(shard_id, "ask_batch", pack(list(commands)))
+        return answers
+
+    async def availability(
+        self, shard_id: int, vendor_id: VendorId, query: AvailabilityQuery
+    ) -> Sequence[FreeSeats] | Rejection | Unavailable:
+        found: Sequence[FreeSeats] | Rejection | Unavailable = await self._call(
+            shard_id, "availability", pack((vendor_id, query))
+        )
+        return found
+
+    async def settled_since(
+        self, shard_id: int, epoch: int | None, position: int | None, wait_seconds: float
+    ) -> News | Unavailable:
+        news: News | Unavailable = await self._call(
+            shard_id, "settled_since", epoch, position, wait_seconds, extra_seconds=wait_seconds
+        )
+        return news
+
+    async def stats(self, shard_id: int) -> ShardStats | None:
+        """How the shard is doing; None while its actor is starting. Raises CallLost."""
+        stats: ShardStats | None = await self._call(shard_id, "stats")
+        return stats
+
+    async def _call(self, shard_id: int, method: str, *arguments: object, extra_seconds: float = 0.0) -> Any:
+        actor = await self._actor(shard_id)
+        try:
+            packed = await _bounded(getattr(actor, method).remote(*arguments), self._call_seconds + extra_seconds)
+        except (RayError, TimeoutError) as error:
+            # The name may belong to a successor by now.
+            self._actors.pop(shard_id, None)
+            raise CallLost(f"shard {shard_id}: {type(error).__name__}") from error
+        return unpack(packed)
+
+    async def _actor(self, shard_id: int) -> Any:
+        actor = self._actors.get(shard_id)
+        if actor is None:
+            loop = asyncio.get_running_loop()
+            try:
+                actor = await loop.run_in_executor(None, _named, shard_id)
+            except (ValueError, RayError) as error:
+                raise NobodyThere(f"shard {shard_id} has no actor") from error
+            self._actors[shard_id] = actor
+        return actor
+
+
+def _named(shard_id: int) -> Any:
+    return ray.get_actor(actor_name(shard_id), namespace=NAMESPACE)
+
+
+async def _bounded(reference: Awaitable[Any], seconds: float) -> Any:
+    async with asyncio.timeout(seconds):
+        return await reference
