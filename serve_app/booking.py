@@ -1,0 +1,278 @@
+"""The booking service: hold, read, amend, and change the status of one booking; many holds in one request.
+
+Mounted twice, behind Ray Serve and inside the shard actor (the express lane); only the client differs.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from actors.client import ShardClient
+from actors.outcome import Done, Trouble, Unavailable, VendorDone
+from domain.booking import Booking, BookingStatus
+from domain.command import Caller, PlaceHold, Role
+from domain.ids import BookingId, VendorId, booking_id_from
+from domain.rejection import Reason, Rejection
+from serve_app.answer import REPLAYED, Answer, json_answer
+from serve_app.auth import Tokens
+from serve_app.booking_models import (
+    AmendBody,
+    BookingShown,
+    BookingStatusShown,
+    BulkBody,
+    BulkEnvelope,
+    BulkItem,
+    BulkShown,
+    PlaceHoldBody,
+    StatusBody,
+    amendment_of,
+    booking_content,
+    hold_of,
+    once,
+    once_of,
+    status_change_of,
+    status_content,
+)
+from serve_app.errors import Code, Problem, document, ill_formed, invalid, not_found, problem_of
+from serve_app.operation import LOGGED_IN, ONLY_USERS, Call, Operation, Result
+from serve_app.ports import RandomBits
+from serve_app.service import About, Service
+
+PREFIX: Final = "/booking"
+ABOUT: Final = About(
+    "booking", PREFIX, "Holdfast: bookings", "Hold a table or a room, look at it, change it, give it back."
+)
+
+_SHARD: Final[tuple[Code, ...]] = tuple(Trouble)
+_HOLD: Final[tuple[Code, ...]] = (
+    Reason.OUTSIDE_OPENING_HOURS,
+    Reason.OUTSIDE_BOOKING_WINDOW,
+    Reason.STAY_NOT_ALLOWED,
+    Reason.PARTY_TOO_LARGE,
+    Reason.NO_AVAILABILITY,
+)
+_CHANGE: Final[tuple[Code, ...]] = (Reason.ILLEGAL_TRANSITION, Reason.HOLD_EXPIRED, Reason.PAST_CANCELLATION_DEADLINE)
+
+_BULK: Final[TypeAdapter[BulkEnvelope]] = TypeAdapter(BulkEnvelope)
+_BULK_ITEM: Final[TypeAdapter[BulkItem]] = TypeAdapter(BulkItem)
+
+
+@dataclass(frozen=True, slots=True)
+class BookingDeps:
+    """`trust_forwarded` says that a proxy of ours in front writes X-Forwarded-For."""
+
+    client: ShardClient
+    tokens: Tokens
+    random_bits: RandomBits
+    trust_forwarded: bool = False
+
+
+def booking_app(deps: BookingDeps) -> Service:
+    """The ASGI application of every /booking route."""
+    return Service(ABOUT, Bookings(deps).operations(), deps.tokens, trust_forwarded=deps.trust_forwarded)
+
+
+class Bookings:
+    """The handlers. The shard decides everything that is not shape; who may see a booking is decided here for reads."""
+
+    def __init__(self, deps: BookingDeps) -> None:
+        self._client = deps.client
+        self._random_bits = deps.random_bits
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        return [
+            Operation(
+                "POST",
+                f"{PREFIX}/vendor/{{vendor_id}}",
+                "Hold seats for a party",
+                ONLY_USERS,
+                self.place,
+                body=PlaceHoldBody,
+                answer=BookingShown,
+                status=201,
+                takes_key=True,
+                takes_wait=True,
+                tagged=True,
+                codes=(*_HOLD, *_SHARD, Reason.RATE_LIMITED),
+            ),
+            Operation(
+                "POST",
+                f"{PREFIX}/bulk",
+                "Hold seats for many parties, each on its own",
+                ONLY_USERS,
+                self.bulk,
+                body=BulkBody,
+                answer=BulkShown,
+                status=207,
+                codes=_SHARD,
+                parse=_bulk_of,
+            ),
+            Operation(
+                "GET",
+                f"{PREFIX}/{{booking_id}}",
+                "One booking",
+                LOGGED_IN,
+                self.show,
+                answer=BookingShown,
+                tagged=True,
+                codes=_SHARD,
+            ),
+            Operation(
+                "PUT",
+                f"{PREFIX}/{{booking_id}}",
+                "Amend a booking; the old seats are kept until the new are sure",
+                LOGGED_IN,
+                self.amend,
+                body=AmendBody,
+                answer=BookingShown,
+                takes_key=True,
+                takes_version=True,
+                tagged=True,
+                codes=(*_HOLD, *_CHANGE, *_SHARD),
+            ),
+            Operation(
+                "GET",
+                f"{PREFIX}/{{booking_id}}/status",
+                "Where a booking stands",
+                LOGGED_IN,
+                self.show_status,
+                answer=BookingStatusShown,
+                takes_wait=True,
+                tagged=True,
+                codes=_SHARD,
+            ),
+            Operation(
+                "PUT",
+                f"{PREFIX}/{{booking_id}}/status",
+                "Confirm, cancel, avail or mark as no-show",
+                LOGGED_IN,
+                self.set_status,
+                body=StatusBody,
+                answer=BookingShown,
+                takes_key=True,
+                takes_version=True,
+                tagged=True,
+                codes=(*_CHANGE, *_SHARD),
+            ),
+        ]
+
+    async def place(self, call: Call[PlaceHoldBody, None]) -> Result:
+        vendor_id = VendorId(call.id)
+        booking_id = booking_id_from(vendor_id, self._random_bits())
+        key = once_of(call.key, f"POST {PREFIX}/vendor/{vendor_id}", call.raw)
+        command = hold_of(call.body, call.account, vendor_id, booking_id, key)
+        if isinstance(command, Problem):
+            return command
+        outcome = await self._client.ask(command)
+        if not isinstance(outcome, Done):
+            return _refused(outcome)
+        booking = outcome.booking
+        if call.wait_seconds and not outcome.replayed and booking.status is BookingStatus.BLOCKED:
+            booking = await self._client.settled(booking, call.wait_seconds)
+        return _shown(booking, status=201, replayed=outcome.replayed)
+
+    async def bulk(self, call: Call[list[Any], None]) -> Result:
+        caller = call.account
+        items = await asyncio.gather(*(self._bulk_item(item, caller) for item in call.body))
+        return json_answer({"items": items}, status=207)
+
+    async def show(self, call: Call[None, None]) -> Result:
+        booking = await self._seen(call)
+        return _shown(booking) if isinstance(booking, Booking) else booking
+
+    async def show_status(self, call: Call[None, None]) -> Result:
+        booking = await self._seen(call)
+        if not isinstance(booking, Booking):
+            return booking
+        if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
+            booking = await self._client.settled(booking, call.wait_seconds)
+        return json_answer(status_content(booking), version=booking.version)
+
+    async def amend(self, call: Call[AmendBody, None]) -> Result:
+        key = once_of(call.key, f"PUT {PREFIX}/{call.id}", call.raw)
+        command = amendment_of(call.body, call.account, BookingId(call.id), call.version, key)
+        if isinstance(command, Problem):
+            return command
+        outcome = await self._client.ask(command)
+        return _shown(outcome.booking, replayed=outcome.replayed) if isinstance(outcome, Done) else _refused(outcome)
+
+    async def set_status(self, call: Call[StatusBody, None]) -> Result:
+        key = once_of(call.key, f"PUT {PREFIX}/{call.id}/status", call.raw)
+        command = status_change_of(call.body, call.account, BookingId(call.id), call.version, key)
+        if isinstance(command, Problem):
+            return command
+        outcome = await self._client.ask(command)
+        return _shown(outcome.booking, replayed=outcome.replayed) if isinstance(outcome, Done) else _refused(outcome)
+
+    async def _seen(self, call: Call[None, None]) -> Booking | Problem | Unavailable:
+        booking = await self._client.booking(BookingId(call.id))
+        if booking is None or (isinstance(booking, Booking) and not may_see(call.account, booking)):
+            return not_found("There is no such booking.")
+        return booking
+
+    async def _bulk_item(self, item: object, caller: Caller) -> dict[str, Any]:
+        command = self._bulk_command(item, caller)
+        if isinstance(command, Problem):
+            return _problem_item(command)
+        outcome = await self._client.ask(command)
+        if isinstance(outcome, Done):
+            return {"status": 201, "booking": booking_content(outcome.booking), "replayed": outcome.replayed}
+        return _problem_item(problem_of(_refused(outcome)))
+
+    def _bulk_command(self, item: object, caller: Caller) -> PlaceHold | Problem:
+        raw = to_json(item)
+        try:
+            body = _BULK_ITEM.validate_json(raw)
+        except ValidationError as error:
+            return ill_formed(error)
+        vendor_id = VendorId(body.vendor_id)
+        key = None
+        if body.idempotency_key is not None:
+            # The same digest as a single request's, so that either way of asking replays the other.
+            content = orjson.loads(raw)
+            del content["vendor_id"], content["idempotency_key"]
+            key = once(body.idempotency_key, f"POST {PREFIX}/vendor/{vendor_id}", content)
+        return hold_of(body, caller, vendor_id, booking_id_from(vendor_id, self._random_bits()), key)
+
+
+def _bulk_of(raw: bytes) -> list[Any] | Problem:
+    """The items, not yet looked into, so that one that is badly shaped spoils no other."""
+    try:
+        # NaN is no JSON; read into a Python float it would come out as null further on.
+        return _BULK.validate_python(from_json(raw, allow_inf_nan=False)).bookings
+    except ValidationError as error:
+        return ill_formed(error)
+    except ValueError as error:
+        return invalid("", f"Invalid JSON: {error}")
+
+
+def may_see(caller: Caller, booking: Booking) -> bool:
+    """Its guest, its vendor, an operator; to everybody else the booking does not exist."""
+    match caller.role:
+        case Role.USER:
+            return caller.account_id == booking.user_id
+        case Role.VENDOR:
+            return caller.account_id == booking.vendor_id
+        case Role.OPERATOR | Role.SYSTEM:
+            return True
+
+
+def _shown(booking: Booking, *, status: int = 200, replayed: bool = False) -> Answer:
+    answer = json_answer(booking_content(booking), status=status, version=booking.version)
+    if replayed:
+        answer.headers.append(REPLAYED)
+    return answer
+
+
+def _problem_item(problem: Problem) -> dict[str, Any]:
+    return {"status": problem.status, "problem": document(problem)}
+
+
+def _refused(outcome: Rejection | Unavailable | VendorDone) -> Rejection | Unavailable:
+    if isinstance(outcome, VendorDone):
+        raise TypeError("a shard answered a booking command with a vendor")
+    return outcome

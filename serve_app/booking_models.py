@@ -1,0 +1,311 @@
+"""What comes in and goes out about bookings, and the way between JSON and the domain's commands and values."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import Field, StringConstraints
+
+from domain.booking import Booking, BookingStatus, Contact
+from domain.command import AmendBooking, Caller, Once, PlaceHold, SetStatus, SittingTime, StayDates, When
+from domain.ids import BookingId, VendorId, booking_code
+from domain.money import Money
+from domain.vendor import VendorKind
+from serve_app.errors import Problem, invalid
+from serve_app.fields import (
+    NO_NUL,
+    ContactEmail,
+    Day,
+    Given,
+    InstantOrLocal,
+    Line,
+    LongText,
+    MoneyGiven,
+    MoneyShown,
+    Phone,
+    Shown,
+    Strict,
+)
+from serve_app.headers import IDEMPOTENCY_KEY_CHARACTERS_MAX
+
+BULK_BOOKINGS_MAX: Final = 500
+
+# More than any vendor has: a party or a number of rooms beyond it is refused alike, however large it is.
+_PARTY_MAX: Final = 2**31 - 1
+_QUANTITY_MAX: Final = 2**20
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+class ContactGiven(Strict):
+    name: Line | None = None
+    email: ContactEmail | None = None
+    phone: Phone | None = None
+
+
+class PlaceHoldBody(Strict):
+    """A restaurant takes `starts_at`, a hotel `check_in` and `check_out`."""
+
+    party_size: AtLeastOne
+    starts_at: InstantOrLocal | None = None
+    check_in: Day | None = None
+    check_out: Day | None = None
+    seat_type: Line | None = None
+    quantity: AtLeastOne | None = None
+    notes: LongText | None = None
+    contact: ContactGiven | None = None
+
+
+class BulkItem(PlaceHoldBody):
+    vendor_id: UUID
+    idempotency_key: (
+        Annotated[str, StringConstraints(min_length=1, max_length=IDEMPOTENCY_KEY_CHARACTERS_MAX, pattern=NO_NUL)]
+        | None
+    ) = None
+
+
+class BulkBody(Strict):
+    """Each item is judged on its own: a badly shaped one is a 422 item."""
+
+    bookings: Annotated[list[BulkItem], Field(min_length=1, max_length=BULK_BOOKINGS_MAX)]
+
+
+class BulkEnvelope(Strict):
+    bookings: Annotated[list[Any], Field(min_length=1, max_length=BULK_BOOKINGS_MAX)]
+
+
+class AmendBody(Strict):
+    """What is left out stays as it is; null clears `seat_type` and `notes`."""
+
+    party_size: Given[AtLeastOne] = None
+    starts_at: Given[InstantOrLocal] = None
+    check_in: Given[Day] = None
+    check_out: Given[Day] = None
+    seat_type: Line | None = None
+    quantity: Given[AtLeastOne] = None
+    notes: LongText | None = None
+
+
+class StatusBody(Strict):
+    """`bill` goes with AVAILED only."""
+
+    status: Literal["CONFIRMED", "CANCELLED", "AVAILED", "NO_SHOW"]
+    reason: LongText | None = None
+    bill: MoneyGiven | None = None
+
+
+class SeatShown(Shown):
+    seat_id: UUID
+    name: str
+    seat_type: str
+
+
+class ContactShown(Shown):
+    name: str | None
+    email: str | None
+    phone: str | None
+
+
+class PaymentShown(Shown):
+    payment_id: UUID
+    status: Literal["pending", "captured", "declined", "void", "refund_pending", "refunded", "kept"]
+    amount: MoneyShown
+    captured: MoneyShown
+    refunded: MoneyShown
+    due: MoneyShown | None
+    checkout_url: str | None
+
+
+class BookingShown(Shown):
+    booking_id: UUID
+    code: str
+    user_id: UUID
+    vendor_id: UUID
+    kind: VendorKind
+    status: BookingStatus
+    version: int
+    party_size: int
+    seats: list[SeatShown]
+    starts_at: datetime
+    ends_at: datetime
+    check_in: date | None
+    check_out: date | None
+    hold_expires_at: datetime | None
+    price: MoneyShown | None
+    payment: PaymentShown | None
+    notes: str | None
+    contact: ContactShown | None
+    created_at: datetime
+    updated_at: datetime
+    cancel_reason: str | None
+
+
+class BookingStatusShown(Shown):
+    booking_id: UUID
+    status: BookingStatus
+    version: int
+    hold_expires_at: datetime | None
+    payment_status: str | None
+
+
+class HeldItemShown(Shown):
+    """The status is 201; `replayed` where an earlier request under the item's key made the booking."""
+
+    status: Literal[201]
+    booking: BookingShown
+    replayed: bool
+
+
+class RefusedItemShown(Shown):
+    """The status and the problem document that a request of its own would have got."""
+
+    status: int
+    problem: dict[str, Any]
+
+
+class BulkShown(Shown):
+    """In the order of the request."""
+
+    items: list[HeldItemShown | RefusedItemShown]
+
+
+def hold_of(
+    body: PlaceHoldBody, caller: Caller, vendor_id: VendorId, booking_id: BookingId, once: Once | None
+) -> PlaceHold | Problem:
+    """The command, or which of the two ways to say when is missing or too much."""
+    when = _when(body)
+    if isinstance(when, Problem):
+        return when
+    quantity = body.quantity
+    return PlaceHold(
+        booking_id,
+        vendor_id,
+        caller,
+        min(body.party_size, _PARTY_MAX),
+        when,
+        body.seat_type,
+        1 if quantity is None else min(quantity, _QUANTITY_MAX),
+        body.notes,
+        None if body.contact is None else _contact(body.contact),
+        once,
+    )
+
+
+def amendment_of(
+    body: AmendBody, caller: Caller, booking_id: BookingId, expected_version: int | None, once: Once | None
+) -> AmendBooking | Problem:
+    if body.starts_at is not None and (body.check_in is not None or body.check_out is not None):
+        return invalid("starts_at", "Give a time or the dates of a stay, not both")
+    if body.check_in is not None and body.check_out is not None and body.check_out <= body.check_in:
+        return invalid("check_out", "Input should be after check_in")
+    given = body.model_fields_set
+    return AmendBooking(
+        booking_id,
+        caller,
+        expected_version,
+        party_size=None if body.party_size is None else min(body.party_size, _PARTY_MAX),
+        starts_at=body.starts_at,
+        check_in=body.check_in,
+        check_out=body.check_out,
+        seat_type=body.seat_type,
+        quantity=None if body.quantity is None else min(body.quantity, _QUANTITY_MAX),
+        notes=body.notes,
+        clear_notes="notes" in given and body.notes is None,
+        clear_seat_type="seat_type" in given and body.seat_type is None,
+        once=once,
+    )
+
+
+def status_change_of(
+    body: StatusBody, caller: Caller, booking_id: BookingId, expected_version: int | None, once: Once | None
+) -> SetStatus | Problem:
+    if body.bill is not None and body.status != BookingStatus.AVAILED.value:
+        return invalid("bill", "A bill goes with AVAILED only")
+    bill = None if body.bill is None else Money(body.bill.amount_minor, body.bill.currency)
+    return SetStatus(booking_id, caller, BookingStatus(body.status), expected_version, body.reason, bill, once)
+
+
+def once_of(key: str | None, request_line: str, raw: bytes) -> Once | None:
+    """The key with a digest of what was asked; spaces and the order of members do not make another request."""
+    return None if key is None else once(key, request_line, orjson.loads(raw))
+
+
+def once(key: str, request_line: str, content: Any) -> Once:
+    asked = request_line.encode() + b"\n" + orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    return Once(key, blake2b(asked, digest_size=16).digest())
+
+
+def booking_content(booking: Booking) -> dict[str, Any]:
+    """The booking as a client sees it, in the members of `BookingShown`; written out by hand because it is hot."""
+    vendor_id = str(booking.vendor_id)
+    # A seat's id is its vendor's with the seat's number in the last 20 bits: five hexadecimal digits.
+    of_vendor = vendor_id[:-5]
+    contact = booking.contact
+    return {
+        "booking_id": booking.booking_id,
+        "code": booking_code(booking.booking_id),
+        "user_id": booking.user_id,
+        "vendor_id": vendor_id,
+        "kind": booking.kind,
+        "status": booking.status,
+        "version": booking.version,
+        "party_size": booking.party_size,
+        "seats": [
+            {"seat_id": f"{of_vendor}{seat.seat_no:05x}", "name": seat.name, "seat_type": seat.seat_type}
+            for seat in booking.seats
+        ],
+        "starts_at": booking.starts_at,
+        "ends_at": booking.ends_at,
+        "check_in": booking.check_in,
+        "check_out": booking.check_out,
+        "hold_expires_at": booking.hold_expires_at,
+        "price": money_content(booking.price),
+        "payment": payment_content(booking),
+        "notes": booking.notes,
+        "contact": None if contact is None else {"name": contact.name, "email": contact.email, "phone": contact.phone},
+        "created_at": booking.created_at,
+        "updated_at": booking.updated_at,
+        "cancel_reason": booking.cancel_reason,
+    }
+
+
+def payment_content(_booking: Booking) -> Mapping[str, Any] | None:
+    """What is to be paid and was; null, because there is no payment service yet and a vendor's confirm stands for it."""
+    return None
+
+
+def status_content(booking: Booking) -> dict[str, Any]:
+    payment = payment_content(booking)
+    return {
+        "booking_id": booking.booking_id,
+        "status": booking.status,
+        "version": booking.version,
+        "hold_expires_at": booking.hold_expires_at,
+        "payment_status": None if payment is None else payment["status"],
+    }
+
+
+def money_content(money: Money | None) -> dict[str, Any] | None:
+    return None if money is None else {"amount_minor": money.amount_minor, "currency": money.currency}
+
+
+def _when(body: PlaceHoldBody) -> When | Problem:
+    if body.starts_at is not None:
+        if body.check_in is not None or body.check_out is not None:
+            return invalid("starts_at", "Give a time or the dates of a stay, not both")
+        return SittingTime(body.starts_at)
+    if body.check_in is None:
+        missing = "starts_at" if body.check_out is None else "check_in"
+        return invalid(missing, "Field required: starts_at for a table, check_in and check_out for a room")
+    if body.check_out is None:
+        return invalid("check_out", "Field required")
+    if body.check_out <= body.check_in:
+        return invalid("check_out", "Input should be after check_in")
+    return StayDates(body.check_in, body.check_out)
+
+
+def _contact(given: ContactGiven) -> Contact:
+    return Contact(given.name, given.email, given.phone)

@@ -1,0 +1,39 @@
+"""Cursors of lists: opaque to clients, and of use only for the list that gave them."""
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Final
+from uuid import UUID
+
+from domain.booking_list import ListPosition
+from domain.ids import BookingId
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_CHECK_BYTES: Final = 6
+_SIZE: Final = 8 + 16 + _CHECK_BYTES
+
+
+def cursor_of(position: ListPosition, of_list: str) -> str:
+    """`of_list` names the list with its filters, so that a cursor of another one is refused and not misread."""
+    micros = (position.starts_at - _EPOCH) // _MICROSECOND
+    raw = micros.to_bytes(8, "big", signed=True) + position.booking_id.bytes
+    return base64.urlsafe_b64encode(raw + _check(raw, of_list)).decode("ascii")
+
+
+def position_of(cursor: str, of_list: str) -> ListPosition | None:
+    """Where the page ended; None for anything that is no cursor of this list."""
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+        if len(raw) != _SIZE or _check(raw[:-_CHECK_BYTES], of_list) != raw[-_CHECK_BYTES:]:
+            return None
+        starts_at = _EPOCH + _MICROSECOND * int.from_bytes(raw[:8], "big", signed=True)
+    except (binascii.Error, ValueError, OverflowError):
+        return None
+    return ListPosition(starts_at, BookingId(UUID(bytes=raw[8:24])))
+
+
+def _check(raw: bytes, of_list: str) -> bytes:
+    return blake2b(raw + of_list.encode(), digest_size=_CHECK_BYTES).digest()

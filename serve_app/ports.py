@@ -1,0 +1,136 @@
+"""What the services need of the world, as protocols: the stores' read side, the shards' reports, the clock, chance.
+
+The composition root passes real ones in. Every method of a store may raise `storage.errors.StoreUnavailable`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from domain.booking import Booking
+from domain.booking_list import BookingFilter, ListPosition
+from domain.command import Role
+from domain.ids import UserId, VendorId
+from domain.user import Credentials, User
+from domain.vendor import Vendor
+
+Clock: TypeAlias = Callable[[], datetime]
+"""The present instant, aware and in UTC."""
+
+RandomBits: TypeAlias = Callable[[], int]
+"""128 bits that nobody can guess."""
+
+
+class TokenValidity(Protocol):
+    async def tokens_valid_from(self, role: Role, account_id: UUID) -> datetime | None:
+        """Tokens issued before this instant are over; None where there is no such account."""
+        ...
+
+
+class Accounts(TokenValidity, Protocol):
+    """E-mail addresses come folded to lower case."""
+
+    async def create_user(self, user: User, password_hash: str) -> None:
+        """Raises EmailTaken."""
+        ...
+
+    async def user_by_id(self, user_id: UserId) -> User | None: ...
+
+    async def user_credentials(self, user_id: UserId) -> Credentials | None: ...
+
+    async def user_login_by_email(self, email: str) -> Credentials | None: ...
+
+    async def vendor_login_by_email(self, email: str) -> Credentials | None: ...
+
+    async def vendor_email(self, vendor_id: VendorId) -> str | None: ...
+
+    async def update_user(
+        self,
+        user: User,
+        *,
+        expected_version: int,
+        password_hash: str | None = None,
+        tokens_valid_from: datetime | None = None,
+    ) -> None:
+        """Store the user, whose version is one above the expected; raises VersionConflict. None leaves a column."""
+        ...
+
+    async def rehash(self, role: Role, account_id: UUID, password_hash: str) -> None:
+        """Keep the same password under newer Argon2 parameters; tokens stay valid and the version stays."""
+        ...
+
+
+class VendorReads(Protocol):
+    async def by_id(self, vendor_id: VendorId) -> Vendor | None: ...
+
+    async def note(self, vendor: Vendor) -> None:
+        """Told of a vendor that was just committed, so that no older one is read from a cache. Never raises."""
+        ...
+
+
+class BookingReads(Protocol):
+    """Pages of at most `limit`, newest start first, strictly after the position."""
+
+    async def of_user(
+        self, user_id: UserId, chosen: BookingFilter, *, now: datetime, after: ListPosition | None, limit: int
+    ) -> Sequence[Booking]: ...
+
+    async def of_vendor(
+        self, vendor_id: VendorId, chosen: BookingFilter, *, now: datetime, after: ListPosition | None, limit: int
+    ) -> Sequence[Booking]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """One shard as its operator sees it. `batch_commands` is the mean size of recent batches; times in milliseconds.
+
+    What only the live actor knows is None while nobody answers.
+    """
+
+    shard_id: int
+    owner: str | None
+    epoch: int
+    node: str | None
+    pid: int | None
+    buckets: int
+    express_address: str | None = None
+    bookings: int | None = None
+    batch_commands: float | None = None
+    queue: int | None = None
+    commit_p50_ms: float | None = None
+    commit_p99_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFigure:
+    """One thing that the audit counted: `faults` is how many break the rule, of which some are named in `examples`.
+
+    What is not `judged` is told for information and can have no faults.
+    """
+
+    name: str
+    counted: int
+    faults: int = 0
+    judged: bool = True
+    examples: tuple[str, ...] = ()
+
+
+class Operations(Protocol):
+    async def shards(self) -> Sequence[ShardReport]: ...
+
+    async def move(self, shard_id: int, to_node: str | None) -> ShardReport | None:
+        """Give the shard a new owner, on that node if one is named; the shard afterwards, None if there is none.
+
+        Raises LookupError for a node that is not there.
+        """
+        ...
+
+    async def verify(self) -> Sequence[AuditFigure]: ...
+
+
+class Tally(Protocol):
+    """A metric that counts; names are fixed words, never of a request."""
+
+    def __call__(self, name: str) -> None: ...
