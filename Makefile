@@ -1,0 +1,104 @@
+# Everything that people do with this repository. `make help` lists it; nothing but Python 3.11+ (with venv) and make is needed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOLDFAST := $(BIN)/holdfast
+PYTEST := $(BIN)/python -m pytest
+UV_VERSION := 0.13.9
+
+##@ Run it
+.PHONY: up down status demo verify
+up: $(VENV)/.run-ready ## Start everything on this machine and print the addresses
+	@$(HOLDFAST) up
+
+down: $(VENV)/.run-ready ## Stop everything that `make up` started; the data stays in .holdfast
+	@$(HOLDFAST) down
+
+status: $(VENV)/.run-ready ## Show what runs and whether it answers
+	@$(HOLDFAST) status
+
+demo: $(VENV)/.run-ready ## Open 200 vendors in real cities, play an evening of 2,000 bookings, then verify
+	@$(HOLDFAST) demo
+
+verify: $(VENV)/.run-ready ## Audit the database: nothing lost, nothing sold twice
+	@$(HOLDFAST) verify
+
+##@ Work on it
+.PHONY: setup test check lint types contracts format docs bench soak lock clean
+setup: $(VENV)/.work-ready ## Make .venv with everything that development needs
+
+test: $(VENV)/.work-ready ## Run all tests, also those that bring the whole product up
+	@$(PYTEST)
+
+check: lint types contracts ## Run everything that CI runs: lint, types, contracts, tests, coverage gates
+	@$(PYTEST) -p tests.coverage_gates --cov --cov-report=
+
+lint: $(VENV)/.work-ready ## Look for mistakes and for code that is not formatted
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.work-ready ## Check the types
+	@$(BIN)/mypy
+
+contracts: $(VENV)/.work-ready ## Check which folder may know which
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.work-ready ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.work-ready ## Write docs/reference/settings.md anew
+	@$(BIN)/python -m holdfast.settings_page docs/reference/settings.md
+
+bench: $(VENV)/.work-ready ## Measure the express lane and the gateway against the plain baseline, in turn
+	@$(BIN)/python -m bench
+
+soak: $(VENV)/.work-ready ## Run the simulation over 10,000 seeds
+	@HOLDFAST_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation
+
+lock: ## Find the newest allowed dependencies and write both lock files
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/pip install --quiet uv==$(UV_VERSION)
+	@$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--extra build pyproject.toml -o requirements.lock
+	@$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove .venv and what tools left behind; the data in .holdfast stays
+	@rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Help
+.PHONY: help
+help: ## List all this
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		echo "Holdfast needs Python 3.11 or newer with venv (on Debian: apt install python3-venv)." \
+			"Name another one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: requirements.lock pyproject.toml | $(BIN)/python
+	@if [ ! -e $(VENV)/.work-ready ]; then \
+		echo "installing what Holdfast runs on into $(VENV) (once, about a minute)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	else $(MAKE) --no-print-directory $(VENV)/.work-ready; fi
+	@touch $@
+
+$(VENV)/.work-ready: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "installing what work on Holdfast needs into $(VENV) (once, about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,212 @@
+"""The `holdfast` command: brings the whole product up and down on this machine, shows it, plays with it, audits it."""
+
+from datetime import timedelta
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from holdfast.settings import Settings
+
+app = typer.Typer(
+    name="holdfast",
+    help="Reservations for hotels and restaurants that are never sold twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_out = Console()
+_err = Console(stderr=True)
+
+
+def _stop(message: str) -> NoReturn:
+    _err.print(f"[bold red]holdfast:[/] {message}", highlight=False)
+    raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, found['loc'])) or 'settings'}: {found['msg']}" for found in error.errors()]
+        _stop("the settings are not valid\n" + "\n".join(lines))
+
+
+@app.command()
+def up() -> None:
+    """Start everything, and print the addresses once every service answers."""
+    from holdfast.installation import Installation, InstallationError
+    from holdfast.ray_head import RayHeadError
+
+    settings = _settings()
+    with _out.status("looking around") as status:
+
+        def tell(what: str) -> None:
+            _out.print(f"  {what}", style="dim", highlight=False)
+            status.update(what)
+
+        try:
+            started = Installation(settings, tell).up()
+        except (InstallationError, RayHeadError) as error:
+            status.stop()
+            _stop(str(error))
+    _out.print("[bold green]Holdfast is up.[/]" if started else "[bold green]Holdfast was up already.[/]")
+    _out.print(_addresses(settings))
+
+
+@app.command()
+def down() -> None:
+    """Stop everything that `up` started; the data stays."""
+    from holdfast.installation import Installation, InstallationError
+
+    settings = _settings()
+    with _out.status("looking around") as status:
+
+        def tell(what: str) -> None:
+            _out.print(f"  {what}", style="dim", highlight=False)
+            status.update(what)
+
+        try:
+            stopped = Installation(settings, tell).down()
+        except InstallationError as error:
+            status.stop()
+            _stop(str(error))
+    _out.print("Holdfast is down." if stopped else "Holdfast was down already.", highlight=False)
+
+
+@app.command()
+def status() -> None:
+    """Show what runs and whether it answers; exits with 1 unless all is well."""
+    from holdfast.status import look
+
+    report = look(_settings())
+    table = _table("what", "state", "where")
+    for line in report:
+        table.add_row(line.what, f"[green]{line.state}[/]" if line.well else f"[red]{line.state}[/]", line.where)
+    _out.print(table)
+    if not all(line.well for line in report):
+        raise typer.Exit(1)
+
+
+@app.command()
+def shards() -> None:
+    """Show every shard: who owns it, how much waits, how long a commit takes."""
+    import httpx
+
+    from holdfast.operator_api import OperatorApi
+
+    settings = _settings()
+    try:
+        found = OperatorApi(settings).shards()
+    except httpx.HTTPError as error:
+        _stop(f"the operator service does not answer ({error}); is Holdfast up?")
+    table = _table("shard", "epoch", "buckets", "pid", "express lane", "queue", "written", "batch", "p50 / p99 ms")
+    for shard in found:
+        answers = shard["queue"] is not None
+        table.add_row(
+            str(shard["shard_id"]),
+            str(shard["epoch"]),
+            str(shard["buckets"]),
+            str(shard["pid"] or "-"),
+            shard["express_address"] or "-",
+            str(shard["queue"]) if answers else "[red]no answer[/]",
+            str(shard["bookings"]) if answers else "-",
+            f"{shard['batch_commands']:.1f}" if answers else "-",
+            f"{shard['commit_p50_ms']:.1f} / {shard['commit_p99_ms']:.1f}" if answers else "-",
+        )
+    _out.print(table)
+
+
+@app.command()
+def verify() -> None:
+    """Audit the database: prints each figure, and exits with 1 if any rule is broken."""
+    if not _verified(_settings()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="The same seed plays the same evening.")] = 1,
+    vendors: Annotated[int, typer.Option(min=1, max=2000, help="Restaurants and hotels to open.")] = 200,
+    guests: Annotated[int, typer.Option(min=1, max=500, help="People who book.")] = 100,
+    bookings: Annotated[int, typer.Option(min=1, max=100_000, help="Bookings to try.")] = 2000,
+) -> None:
+    """Open restaurants and hotels in real cities, play an evening of bookings through the HTTP API, then verify."""
+    import asyncio
+
+    import httpx
+
+    from holdfast.demo import DemoError, DemoSize, play
+
+    settings = _settings()
+    try:
+        asyncio.run(play(settings, DemoSize(vendors, guests, bookings), seed, _out))
+    except httpx.HTTPError as error:
+        _stop(f"the gateway does not answer ({type(error).__name__}); is Holdfast up?")
+    except DemoError as error:
+        _stop(str(error))
+    if not _verified(settings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def token(
+    operator: Annotated[bool, typer.Option("--operator", help="An operator's token.")] = False,
+    minutes: Annotated[int, typer.Option(min=1, max=24 * 60, help="How long it lives.")] = 60,
+) -> None:
+    """Print an access token. Whoever can read this installation's secrets can make one; there is no other login."""
+    from holdfast.operator_api import operator_token
+
+    if not operator:
+        _stop("say whose token: --operator is the only kind that the command makes")
+    typer.echo(operator_token(_settings(), timedelta(minutes=minutes)))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _addresses(settings: Settings) -> Table:
+    from holdfast import health
+
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("gateway", health.gateway_url(settings))
+    table.add_row("express lane", f"{health.express_url(settings)}/booking")
+    for service in health.SERVICES:
+        table.add_row(f"{service} service", f"{health.gateway_url(settings)}/{service}/docs")
+    if not settings.ray_address:
+        table.add_row("Ray dashboard", f"http://127.0.0.1:{settings.ray_dashboard_port}")
+        table.add_row("  its token", str(settings.secrets_dir / "ray_token"))
+    table.add_row("data", str(settings.data_dir))
+    return table
+
+
+def _verified(settings: Settings) -> bool:
+    import asyncio
+
+    from holdfast.audit import run_audit
+    from storage.errors import StoreUnavailable
+
+    try:
+        figures = asyncio.run(run_audit(settings, _out))
+    except (StoreUnavailable, FileNotFoundError) as error:
+        _stop(f"the database does not answer ({error}); is Holdfast up?")
+    table = _table("figure", "counted", "faults")
+    for figure in figures:
+        faults = "-"
+        if figure.judged:
+            faults = f"[bold red]{figure.faults:,}[/]" if figure.faults else "0"
+        table.add_row(figure.name, f"{figure.counted:,}", faults)
+    _out.print(table)
+    well = not any(figure.judged and figure.faults for figure in figures)
+    for figure in figures:
+        for example in figure.examples:
+            _out.print(f"  {figure.name}: {example}", highlight=False, soft_wrap=True)
+    _out.print("[bold green]Nothing is wrong.[/]" if well else "[bold red]The audit found faults.[/]")
+    return well

@@ -1,0 +1,51 @@
+"""Finishes the HAProxy configuration that Ray Serve writes, on its way to HAProxy.
+
+Serve binds two status pages to all interfaces, says nothing of the client's address, sends a datagram to a syslog that
+nobody runs with each request, and answers in plain text, with 500, what is a 503 of ours. None of that is a setting, but
+the path of HAProxy is. So that path names a two-line script which runs this file: it rewrites the configuration that the
+command line names, then becomes HAProxy. It knows only the standard library, so it starts quickly.
+"""
+
+import os
+import re
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+
+def finish(text: str, host: str, problems_dir: Path) -> str:
+    """The configuration with those four things put right, and the gateway itself on `host`.
+
+    Replicas stay on loopback, where Serve's own host setting would put them beside the gateway. `problems_dir` holds
+    the answers: see `gateway_problems`.
+    """
+    text = re.sub(r"^(\s*bind )(?:\*)?:(\d+)", r"\g<1>127.0.0.1:\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*log \S+ local0 info\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(\s*errorfile )(50[234]) .*$", rf"\g<1>\2 {problems_dir}/\2.http", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^(\s*)http-request return status 404 .*$",
+        rf"\g<1>http-request return status 404 content-type application/problem+json file {problems_dir}/404.json",
+        text,
+        flags=re.MULTILINE,
+    )
+    # Whatever a client says of itself in that header is not believed.
+    return re.sub(
+        r"^(frontend http_frontend\n\s*bind )\S+:(\d+)\n(?:.* x-forwarded-for .*\n)?",
+        rf"\g<1>{host}:\2\n    http-request set-header x-forwarded-for %[src]\n",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """`arguments`: the gateway's host, the folder of the answers, the real HAProxy, and what it is started with."""
+    host, problems_dir, haproxy, *rest = arguments
+    for flag, value in pairwise(rest):
+        if flag == "-f":
+            path = Path(value)
+            path.write_text(finish(path.read_text("utf-8"), host, Path(problems_dir)), "utf-8")
+    os.execv(haproxy, [haproxy, *rest])  # noqa: S606 - the very binary that Serve asked for
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,62 @@
+"""Whether the services answer, asked from outside as a guest would ask."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import httpx
+
+from holdfast.settings import Settings
+
+SERVICES: Final = ("user", "vendor", "booking", "bookings", "operator")
+
+_POLL_SECONDS: Final = 0.1
+
+
+def reachable(host: str) -> str:
+    """Where a server that listens on `host` is reached from this machine."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+
+def gateway_url(settings: Settings) -> str:
+    return f"http://{reachable(settings.host)}:{settings.gateway_port}"
+
+
+def express_url(settings: Settings) -> str:
+    return f"http://{reachable(settings.host)}:{settings.express_port}"
+
+
+def checks(settings: Settings) -> dict[str, str]:
+    """What must answer 200, by name."""
+    gateway = {f"{service} service": f"{gateway_url(settings)}/{service}/healthz" for service in SERVICES}
+    return {**gateway, "pages": f"{gateway_url(settings)}/healthz",
+            "express lane": f"{express_url(settings)}/booking/healthz"}  # fmt: skip
+
+
+def ask(urls: Mapping[str, str], *, timeout_seconds: float = 2.0) -> dict[str, str]:
+    """For each name "ok", or what came instead."""
+    answers = {}
+    with httpx.Client(timeout=timeout_seconds, trust_env=False) as client:
+        for name, url in urls.items():
+            try:
+                status = client.get(url).status_code
+            except httpx.HTTPError as error:
+                answers[name] = type(error).__name__
+            else:
+                answers[name] = "ok" if status == httpx.codes.OK else f"HTTP {status}"
+    return answers
+
+
+def wait_until_well(
+    settings: Settings, *, wait_seconds: float, tell: Callable[[dict[str, str]], None] = lambda _: None
+) -> dict[str, str]:
+    """Ask until everything answers or the time is up; returns what does not, with what it said last."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        answers = ask(checks(settings))
+        tell(answers)
+        unwell = {name: answer for name, answer in answers.items() if answer != "ok"}
+        if not unwell or time.monotonic() > deadline:
+            return unwell
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,126 @@
+"""Every knob of Holdfast. The only reader of the environment; each setting is documented in docs/reference/settings.md."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+INTERNAL_PORTS: Final = 140
+"""How many ports from `internal_port_first` on belong to the cluster's own machinery."""
+
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+class Settings(BaseSettings):
+    """Read from HOLDFAST_* variables; the defaults run everything embedded, on loopback, in one folder."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", frozen=True, extra="forbid")
+
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default=Path(".holdfast"),
+        validate_default=True,
+        description="folder for everything that must last: rows, cache, secrets and logs",
+    )
+    postgres_url: str = Field(
+        default="", repr=False, description="`postgresql://...` of your own server; empty runs the embedded one"
+    )
+    redis_url: str = Field(
+        default="", repr=False, description="`redis://...` of your own server; empty runs the embedded Valkey"
+    )
+    jwt_key: str = Field(
+        default="",
+        repr=False,
+        pattern=r"^([0-9a-fA-F]{64,})?$",
+        description="hex digits of the key that signs tokens, the same on every machine of a cluster; "
+        "empty has one made in the data folder",
+    )
+    ray_address: str = Field(
+        default="", description="`host:port` of a Ray cluster that you run yourself; empty starts one on this machine"
+    )
+    host: str = Field(default="127.0.0.1", description="address that the gateway and the express lane listen on")
+    gateway_port: Port = Field(default=8000, description="HAProxy, the gateway of all services")
+    express_port: Port = Field(
+        default=8001, description="the booking service inside the first shard's process; further shards take free ports"
+    )
+    postgres_port: Port = Field(default=8032, description="the embedded Postgres, on loopback")
+    valkey_port: Port = Field(default=8079, description="the embedded Valkey, on loopback")
+    ray_gcs_port: Port = Field(default=8061, description="Ray's control service, on loopback")
+    ray_dashboard_port: Port = Field(default=8065, description="Ray's dashboard, on loopback")
+    haproxy_metrics_port: Port = Field(default=8066, description="HAProxy's Prometheus page, on loopback")
+    internal_port_first: int = Field(
+        default=8100,
+        ge=1024,
+        le=65535 - INTERNAL_PORTS,
+        description=f"first of {INTERNAL_PORTS} ports for Ray's agents and Serve's replicas, on loopback",
+    )
+    ray_cpus: int = Field(
+        default=16, ge=4, description="logical processors that Ray shares out; actors ask for small fractions of one"
+    )
+    ray_object_store_mib: int = Field(default=100, ge=80, description="shared memory of Ray's object store")
+    replicas: int = Field(default=1, ge=1, le=16, description="Serve replicas of each service")
+    shards: int = Field(default=1, ge=1, le=4096, description="shard actors, each the only writer of its buckets")
+    mailbox_commands_max: int = Field(
+        default=20_000, ge=1, description="queued commands per shard before it answers `overloaded`"
+    )
+    batch_commands_max: int = Field(default=512, ge=1, le=4096, description="commands decided and committed together")
+    holds_per_guest_max: int = Field(default=1000, ge=1, description="live holds of one guest before `rate_limited`")
+    accounts_per_address_per_hour: int = Field(default=600, ge=1, description="new accounts from one address")
+    login_failures_per_account: int = Field(default=10, ge=1, description="failed logins of one account per window")
+    login_failures_per_address: int = Field(default=100, ge=1, description="failed logins of one address per window")
+    login_window_seconds: int = Field(default=900, ge=1, description="length of the window that failed logins count in")
+    token_ttl_seconds: int = Field(default=3600, ge=60, description="life of an access token")
+    settle_after_hours: int = Field(
+        default=48, ge=1, description="a CONFIRMED booking becomes AVAILED this long after its end"
+    )
+    idempotency_hours: int = Field(default=48, ge=24, description="how long the first answer to a key is kept")
+    take_over_wait_seconds: float = Field(
+        default=8.0, gt=0, description="how long a write waits for a shard on the move"
+    )
+    shard_heartbeat_seconds: float = Field(default=1.0, gt=0, description="how often the supervisor asks each shard")
+    shard_silence_seconds: float = Field(
+        default=3.0, gt=0, description="silence after which the supervisor takes a shard over"
+    )
+
+    @model_validator(mode="after")
+    def _ports_are_distinct(self) -> Self:
+        counts = Counter([*self.named_ports().values(), *self.internal_ports()])
+        twice = sorted(port for port, count in counts.items() if count > 1)
+        if twice:
+            raise ValueError(f"these ports are given to more than one thing: {', '.join(map(str, twice))}")
+        return self
+
+    def named_ports(self) -> dict[str, int]:
+        """The ports that this machine listens on with these settings, by the name of the setting."""
+        names = ["gateway_port", "express_port", "ray_gcs_port", "ray_dashboard_port", "haproxy_metrics_port"]
+        if not self.postgres_url:
+            names.append("postgres_port")
+        if not self.redis_url:
+            names.append("valkey_port")
+        return {name: getattr(self, name) for name in names}
+
+    def internal_ports(self) -> range:
+        return range(self.internal_port_first, self.internal_port_first + INTERNAL_PORTS)
+
+    @property
+    def run_id(self) -> str:
+        """Names this installation on this machine: everything it starts carries it in its environment."""
+        return hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:8]
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.data_dir / "secrets"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    def as_environment(self) -> dict[str, str]:
+        """The HOLDFAST_* variables from which another process reads the same settings."""
+        return {f"HOLDFAST_{name.upper()}": str(value) for name, value in self.model_dump().items()}
