@@ -237,7 +237,7 @@ class Endpoint:
         return None
 
 
-class ClientGone(Exception):  # noqa: N818 - nobody is left to be told of an error
+class ClientGone(Exception):
     """The client went away in the middle of its own request."""
 
 

@@ -15,7 +15,7 @@ PASSES: Final = 2
 LANES: Final = 1
 
 
-class PasswordsBusy(Exception):  # noqa: N818 - a state of affairs, answered with `overloaded`
+class PasswordsBusy(Exception):
     """More hashes wait than the pool can work off in a few seconds."""
 
 

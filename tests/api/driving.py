@@ -56,7 +56,8 @@ class Description:
         assert media_type in declared["content"], f"{media_type} is not declared: {what}"
         if media_type.endswith("json"):
             schema = {**declared["content"][media_type]["schema"], "components": document["components"]}
-            faults = [*Draft202012Validator(schema).iter_errors(response.json())]
+            validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+            faults = [*validator.iter_errors(response.json())]
             assert not faults, f"{faults[0].json_path}: {faults[0].message}: {what}"
 
     def _template(self, path: str) -> tuple[str, dict[str, Any] | None]:
