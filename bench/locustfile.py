@@ -20,7 +20,7 @@ _EXPECTED_NOES = (409, 412, 429)
 _vendors: list[str] = []
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
 def open_restaurants(environment: Environment, **_: object) -> None:
     """A few restaurants of twenty tables each, with an e-mail address of this run's own."""
     if _vendors:
@@ -97,10 +97,10 @@ class Guest(HttpUser):
         key = {"Idempotency-Key": secrets.token_hex(16)}
         with self.client.request(method, path, name=name, json=body, headers=key, catch_response=True) as answer:
             if answer.status_code in _EXPECTED_NOES:
-                answer.success()  # type: ignore[no-untyped-call]
+                answer.success()
                 return None
             if answer.status_code >= 400:
-                answer.failure(f"{answer.status_code}: {answer.text}")  # type: ignore[no-untyped-call]
+                answer.failure(f"{answer.status_code}: {answer.text}")
                 return None
             made: dict[str, Any] = answer.json()
             return made

@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 _out = Console()
 _err = Console(stderr=True)
+if not _out.is_terminal:
+    _out.width = max(_out.width, 120)  # a log or a pipe has no edge that a table must keep to
 
 
 def _stop(message: str) -> NoReturn:
@@ -166,7 +168,7 @@ def token(
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table

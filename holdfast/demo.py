@@ -7,11 +7,12 @@ fast the machine is.
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -22,6 +23,8 @@ from holdfast.demo_world import PASSWORD, DemoSize, House, Plan, Visit, World, m
 from holdfast.settings import Settings
 
 __all__ = ["DemoError", "DemoSize", "play"]
+
+Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _AT_ONCE: Final = 24
 _EXPIRY_WAIT_SECONDS: Final = 30
@@ -77,22 +80,25 @@ class Player:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def open_doors(self) -> None:
-        await self._all("opening vendors", (self._open(n, house) for n, house in enumerate(self._world.houses)))
-        await self._all("inviting guests", (self._invite(n, guest) for n, guest in enumerate(self._world.guests)))
+        houses, guests = enumerate(self._world.houses), enumerate(self._world.guests)
+        await self._all("opening vendors", [partial(self._open, *numbered) for numbered in houses])
+        await self._all("inviting guests", [partial(self._invite, *numbered) for numbered in guests])
 
     async def play_visits(self) -> None:
         visits = sum(len(house.visits) for house in self._world.houses)
+        houses = [(number, house) for number, house in enumerate(self._world.houses) if house.visits]
         with self._bar("playing the evening", visits) as step:
-            await self._run(self._visits(n, house, step) for n, house in enumerate(self._world.houses) if house.visits)
+            await self._run([partial(self._visits, *numbered, step) for numbered in houses])
 
     async def see_expiries(self) -> None:
-        await self._all("waiting for unpaid holds to expire", (self._expired(*held) for held in self._evening.waiting))
+        waiting = [partial(self._expired, *held) for held in self._evening.waiting]
+        await self._all("waiting for unpaid holds to expire", waiting)
 
     async def ask_everybody(self) -> Counter[str]:
         """Every guest's list, as they see it: how many bookings stand in which status."""
         statuses: Counter[str] = Counter()
         guests = self._evening.guests.values()
-        await self._all("asking every guest", (self._list(guest, statuses) for guest in guests))
+        await self._all("asking every guest", [partial(self._list, guest, statuses) for guest in guests])
         return statuses
 
     async def _open(self, number: int, house: House) -> None:
@@ -175,21 +181,22 @@ class Player:
                 return
             cursor = f"&cursor={reply.content['next_cursor']}"
 
-    async def _all(self, what: str, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async def _all(self, what: str, jobs: Sequence[Job]) -> None:
         """Do them all under one progress bar."""
-        listed = list(jobs)
-        with self._bar(what, len(listed)) as step:
+        with self._bar(what, len(jobs)) as step:
 
-            async def stepping(job: Awaitable[None]) -> None:
-                await job
+            async def stepping(job: Job) -> None:
+                await job()
                 step()
 
-            await self._run(stepping(job) for job in listed)
+            await self._run([partial(stepping, job) for job in jobs])
 
-    async def _run(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-        async def turn(job: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, jobs: Sequence[Job]) -> None:
+        """So many at a time; the first that fails ends them all. Jobs are called, so none is left over half made."""
+
+        async def turn(job: Job) -> None:
             async with self._turns:
-                await job
+                await job()
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -199,7 +206,7 @@ class Player:
             raise errors.exceptions[0] from errors
 
     @contextmanager
-    def _bar(self, what: str, total: int) -> Any:
+    def _bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         task: TaskID = self._progress.add_task(what, total=total)
         yield lambda: self._progress.advance(task)
         self._progress.update(task, completed=total)

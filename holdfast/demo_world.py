@@ -101,6 +101,9 @@ def make_world(size: DemoSize, seed: int, today: date) -> World:
     fame = [1.0 / (1 + rank) ** 0.7 for rank in range(len(houses))]
     for house in chance.choices(houses, fame, k=size.bookings):
         house.visits.append(_visit(chance, house, chance.randrange(size.guests), today))
+    for house in houses:
+        # What expires gives its seats back when its time is up, however far the others have come by then: so it is last.
+        house.visits.sort(key=lambda visit: visit.plan is Plan.LET_EXPIRE)
     guests = [{"name": fake.name(), "locale": "en"} for _ in range(size.guests)]
     zones = {city["timezone"] for city in cities}
     return World(houses, guests, len(zones), len({city["geonameid"] for city in cities}))

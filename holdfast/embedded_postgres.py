@@ -54,9 +54,12 @@ class EmbeddedPostgres:
 
     The folder holds `cluster` (the data, owned by the server's user), `password` (mode 600) and `server.log`. A
     second `start` after the server died finds the data of before. `settings` add to or replace server settings.
+    `ends_with_us` has the system stop the server when the thread that started it ends, however it ends: for tests.
     """
 
-    def __init__(self, data_dir: Path, port: int, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, port: int, settings: dict[str, str] | None = None, *, ends_with_us: bool = False
+    ) -> None:
         self._dir = data_dir.resolve()
         self._cluster = self._dir / "cluster"
         self._password_file = self._dir / "password"
@@ -64,6 +67,7 @@ class EmbeddedPostgres:
         self._port = port
         self._bin = _binaries()
         self._settings = _SETTINGS | (settings or {})
+        self._ties = ["setpriv", "--pdeathsig=INT"] if ends_with_us else []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -156,7 +160,7 @@ class EmbeddedPostgres:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
-                [*self._as_server_user(self._cluster), str(self._bin / "postgres"), "-D", str(self._cluster),
+                [*self._as_server_user(self._cluster), *self._ties, str(self._bin / "postgres"), "-D", str(self._cluster),
                  f"--port={self._port}", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

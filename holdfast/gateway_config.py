@@ -1,8 +1,8 @@
 """Finishes the HAProxy configuration that Ray Serve writes, on its way to HAProxy.
 
 Serve binds two status pages to all interfaces, says nothing of the client's address, sends a datagram to a syslog that
-nobody runs with each request, and answers in plain text, with 500, what is a 503 of ours. None of that is a setting, but
-the path of HAProxy is. So that path names a two-line script which runs this file: it rewrites the configuration that the
+nobody runs with each request, waits for ever for a request's headers, and answers in plain text, with 500, what is a 503
+of ours. None of that is a setting, but the path of HAProxy is. So that path names a two-line script which runs this file: it rewrites the configuration that the
 command line names, then becomes HAProxy. It knows only the standard library, so it starts quickly.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def finish(text: str, host: str, problems_dir: Path) -> str:
-    """The configuration with those four things put right, and the gateway itself on `host`.
+    """The configuration with those things put right, and the gateway itself on `host`.
 
     Replicas stay on loopback, where Serve's own host setting would put them beside the gateway. `problems_dir` holds
     the answers: see `gateway_problems`.
@@ -25,6 +25,13 @@ def finish(text: str, host: str, problems_dir: Path) -> str:
     text = re.sub(
         r"^(\s*)http-request return status 404 .*$",
         rf"\g<1>http-request return status 404 content-type application/problem+json file {problems_dir}/404.json",
+        text,
+        flags=re.MULTILINE,
+    )
+    # A client that sends its headers byte by byte holds a connection no longer than this.
+    text = re.sub(
+        r"^(defaults\n\s*mode http\n)(?!.*http-request)",
+        r"\g<1>    timeout http-request 15s\n",
         text,
         flags=re.MULTILINE,
     )

@@ -12,7 +12,7 @@ from typing import Final
 
 from holdfast import health, ray_head
 from holdfast.keeper import KeeperFile, embedded_servers, read_keeper_file
-from holdfast.own_processes import ProcessId, ours, parent_of, send
+from holdfast.own_processes import ProcessId, name_of, ours, parent_of, send
 from holdfast.ports import PortTaken, taken_ports
 from holdfast.secrets import load_or_make
 from holdfast.settings import Settings
@@ -22,6 +22,7 @@ CLUSTER_SECONDS_MAX: Final = 180.0
 HEALTH_SECONDS_MAX: Final = 60.0
 DRAIN_SECONDS_MAX: Final = 25.0
 _POLL_SECONDS: Final = 0.05
+_SERVERS: Final = frozenset({"postgres", "valkey-server"})
 
 Tell = Callable[[str], None]
 
@@ -160,15 +161,15 @@ class Installation:
             deadline = time.monotonic() + 40
             while read_keeper_file(settings.data_dir) is not None and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-        # Postgres that lost its keeper takes SIGTERM for "wait until everybody has gone", so it is killed if it waits.
         ray_head.end_processes(settings, spare=set(), grace_seconds=10)
 
     def _kept(self, keeper: KeeperFile | None) -> set[int]:
-        """The keeper, its servers and their children."""
-        if keeper is None:
-            return set()
-        roots = {keeper.keeper.pid, *keeper.servers.values()}
-        return {process.pid for process in self._processes() if roots & {process.pid, *_ancestors(process.pid)}}
+        """The keeper, its servers and their children; the servers also where their keeper was killed."""
+        processes = self._processes()
+        roots = {process.pid for process in processes if name_of(process.pid) in _SERVERS}
+        if keeper is not None:
+            roots |= {keeper.keeper.pid, *keeper.servers.values()}
+        return {process.pid for process in processes if roots & {process.pid, *_ancestors(process.pid)}}
 
     def _processes(self) -> list[ProcessId]:
         return ours(self._settings.run_id, ray_head.ray_dir(self._settings))

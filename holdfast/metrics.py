@@ -7,7 +7,7 @@ from ray.util.metrics import Counter
 
 @cache
 def _counter(name: str) -> Counter:
-    return Counter(f"holdfast_{name}", description="Counted by Holdfast; see docs/reference/metrics.md")
+    return Counter(f"holdfast_{name}", description="How often this happened in the process")
 
 
 def tally(name: str) -> None:

@@ -70,6 +70,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         # One line of log and one metric for each request would cost more than the request.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # Ray lets its workers wait behind everything else on the machine (15), its database and its clients among them:
+        # a shard that gets no processor answers late, and in the end counts as hung.
+        "RAY_worker_niceness": "0",
     }
     if not settings.ray_address:
         ours |= _head_environment(settings)
@@ -94,6 +97,12 @@ def _head_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(settings.haproxy_metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(first + _Internal.HAPROXY_STATS),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
+        # Longer than the longest wait that a client may ask for (Prefer: wait=30).
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "60",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        # A gateway that died is missed three times, then started again.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first + _Internal.FALLBACK_PROXY),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first + _REPLICA_PORTS.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _REPLICA_PORTS.stop - 1),

@@ -81,7 +81,9 @@ def supervisor_config(settings: Settings) -> SupervisorConfig:
         shards=shard_configs(settings),
         make_directory="holdfast.wiring:make_directory",
         limits=SupervisorLimits(
-            heartbeat_seconds=settings.shard_heartbeat_seconds, silence_seconds=settings.shard_silence_seconds
+            heartbeat_seconds=settings.shard_heartbeat_seconds,
+            silence_seconds=settings.shard_silence_seconds,
+            answers_kept_hours=settings.idempotency_hours,
         ),
     )
 

@@ -52,7 +52,7 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), _free_port())
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), _free_port(), ends_with_us=True)
     server.start()
     try:
         asyncio.run(_make_template(server))

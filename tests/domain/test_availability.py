@@ -63,6 +63,13 @@ def test_combinations_count_where_no_single_table_is_free() -> None:
     assert shown(desk, "24", "24", party_size=6) == []
 
 
+def test_a_full_pace_is_not_free() -> None:
+    desk = Desk(restaurant(table("T", 6, quantity=9), services=(service("19:00", "19:00"),), covers_per_step=6))
+    desk.booked("24T19:00", 4)
+    assert [row.free for row in shown(desk, "24", "24", party_size=2)] == [8]
+    assert shown(desk, "24", "24", party_size=3) == []
+
+
 @pytest.mark.parametrize(
     ("query", "path"),
     [

@@ -9,12 +9,13 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from holdfast.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from holdfast.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, _folder_of, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,6 +137,21 @@ def test_an_ordinary_user_runs_it_too(request, module_port):
         cwd="/",
     )
     assert done.stdout.strip() == str(nobody.pw_uid), done.stderr
+
+
+def test_a_server_of_a_test_ends_with_it(server, tmp_path, module_port):
+    """Also when the test's process is killed and can clean up nothing."""
+    script = (
+        "import os, sys; from pathlib import Path; from holdfast.embedded_postgres import EmbeddedPostgres\n"
+        f"server = EmbeddedPostgres(Path({str(tmp_path)!r}) / 'pg', {module_port + 2}, ends_with_us=True); server.start()\n"
+        "print(server.pid, flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as killed:
+        pid = int(killed.stdout.readline())
+        assert _folder_of(pid) == tmp_path / "pg" / "cluster"
+        killed.kill()
+    assert wait_until(lambda: _folder_of(pid) is None, time.monotonic() + 20)
 
 
 def can_read(account, path):

@@ -41,6 +41,7 @@ class Guest:
         self.vendors = vendors
         self.mine: list[Booking] = []
         self.sent: list[BookingAsked] = []
+        self.succeeded: dict[bytes, tuple[BookingAsked, Booking]] = {}
         self.wished: list[Once | None] = []
         self.keys = 0
 
@@ -57,6 +58,13 @@ class Guest:
                 await self._look(command)
             else:
                 await self._get_done(command)
+
+    async def repeat_oneself(self) -> None:
+        """In calm weather and to owners that remember nothing: what succeeded under a key is answered as at first."""
+        for command, booking in list(self.succeeded.values())[-6:]:
+            outcome = await self.world.send(command.booking_id, self._doubled(command), again=False)
+            if outcome != Done(booking, replayed=True):
+                self._untrue(f"{type(command).__name__} was repeated in calm weather and answered {outcome}")
 
     def _wish(self) -> BookingAsked | Booking:
         rng = self.rng
@@ -200,6 +208,8 @@ class Guest:
             answer = self.world.database.answers.get(scope)
             if answer is None or answer.booking != booking or answer.fingerprint != command.once.fingerprint:
                 self._untrue("a key was answered with something else than its first success")
+            else:
+                self.succeeded[scope] = (command, booking)
         acknowledged = self.world.acknowledged
         acknowledged[booking.booking_id] = max(booking.version, acknowledged.get(booking.booking_id, 0))
         if booking.user_id == self.caller.account_id:

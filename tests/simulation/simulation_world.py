@@ -11,15 +11,16 @@ from random import Random
 
 from fakes.memory_store import Fault, MemoryDatabase, MemoryShardStore
 from fakes.virtual_time import Clock
+from simulation_truths import batch_untruths, memory_untruths
 
 from actors.limits import ShardLimits
 from actors.outcome import Outcome
 from actors.shard import Ending, Shard
-from domain.booking import Booking, BookingStatus
+from domain.booking import Booking
 from domain.command import Command
 from domain.event import VendorCreated, VendorUpdated
-from domain.evolve import word_changes
 from domain.ids import BookingId, bucket_of
+from domain.vendor_state import VendorState
 from storage.errors import StoreUnavailable
 from storage.shard_store import Batch, Owner
 
@@ -55,6 +56,7 @@ class Weather:
     jump_every: float
     outage_every: float
     move_every: float
+    forget_every: float
     shards: int
 
     @classmethod
@@ -72,6 +74,7 @@ class Weather:
             jump_every=sometimes(5.0, 30.0),
             outage_every=sometimes(10.0, 40.0),
             move_every=sometimes(20.0),
+            forget_every=sometimes(2.0, 10.0),
             shards=rng.choice((1, 1, 2)),
         )
 
@@ -85,7 +88,7 @@ class ProcessStore(MemoryShardStore):
         self._host = host
 
     async def commit(self, batch: Batch) -> None:
-        self._world.check_batch(batch)
+        self._world.untruths += batch_untruths(batch)
         await super().commit(batch)
 
     async def _fault(self, step: str) -> Fault | None:
@@ -156,6 +159,7 @@ class World:
     away_until: float = 0.0
     births: int = 0
     rows_read: int = 0
+    spoilt: list[VendorState] = field(default_factory=list)
     acknowledged: dict[BookingId, int] = field(default_factory=dict)
     known_forms: dict[BookingId, list[Booking]] = field(default_factory=dict)
 
@@ -173,7 +177,11 @@ class World:
         if step.endswith("replied"):
             return rng.uniform(0.0, 1.0) if rng.random() < self.weather.slow / 4 else None
         if rng.random() < self.weather.fault:
-            return rng.choice((Fault.UNAVAILABLE, Fault.LOST_UNDONE, Fault.LOST_DONE, Fault.LOST_LATE))
+            fault = rng.choice((Fault.UNAVAILABLE, Fault.LOST_UNDONE, Fault.LOST_DONE, Fault.LOST_LATE))
+            if fault is not Fault.UNAVAILABLE and rng.random() < 0.2:
+                # The reply was lost because the database went down, so the truth cannot be had for a while either.
+                self.away_until = asyncio.get_running_loop().time() + rng.uniform(0.5, 5.0)
+            return fault
         if rng.random() < self.weather.slow:
             return rng.uniform(0.0, 0.3)
         return None
@@ -213,7 +221,7 @@ class World:
             await self._every(self.weather.crash_every)
             host = self._some_owner()
             if host is not None and host.alive:
-                self.check_memory(host)
+                self.look_into(host)
                 host.crash()
 
     async def sleeps(self) -> None:
@@ -257,6 +265,16 @@ class World:
         while True:
             await self._every(self.weather.move_every)
             self.database.move_bucket(self.rng.randrange(4), self.rng.randrange(self.weather.shards))
+
+    async def forgetfulness(self) -> None:
+        """A bug in memory: all that is taken of a vendor is forgotten. The database alone must stop the second sale."""
+        while True:
+            await self._every(self.weather.forget_every)
+            host = self._some_owner()
+            if host is not None and host.shard._memory.vendors:
+                state = self.rng.choice(list(host.shard._memory.vendors.values()))
+                state.columns.clear()
+                self.spoilt.append(state)
 
     async def _every(self, seconds: float) -> None:
         if not seconds:
@@ -314,7 +332,13 @@ class World:
     async def _travel(self) -> None:
         await asyncio.sleep(self.rng.expovariate(1 / 0.02))
 
-    # --- what must hold at any time
+    def look_into(self, host: Host) -> None:
+        """Between batches, an owner's memory is what the database holds."""
+        shard = host.shard
+        if shard._in_hand or shard._writer.unresolved or host.ended is not None:
+            return
+        if self.database.shards[host.shard_id].epoch == shard.lease.epoch:
+            self.untruths += memory_untruths(shard, self.database, self.spoilt)
 
     def forms(self, booking_id: BookingId) -> list[Booking]:
         """Every form that the booking ever had, by the outbox."""
@@ -324,68 +348,3 @@ class World:
                 if not isinstance(event, VendorCreated | VendorUpdated):
                     self.known_forms.setdefault(event.booking.booking_id, []).append(event.booking)
         return self.known_forms.get(booking_id, [])
-
-    def check_batch(self, batch: Batch) -> None:
-        """A bit and a booking change at most once in a batch."""
-        seen: dict[tuple[int, int, int], int] = {}
-        ids = [event.booking.booking_id for event in batch.events]
-        if len(set(ids)) != len(ids):
-            self.untruths.append("a booking changed twice in one batch")
-        scopes = [answer.scope for answer in batch.answers]
-        if len(set(scopes)) != len(scopes):
-            self.untruths.append("a key was answered twice in one batch")
-        for event in batch.events:
-            for seat_no, word, clear, set_ in word_changes(event):
-                key = (event.booking.vendor_id.int, seat_no, word)
-                if seen.get(key, 0) & (clear | set_):
-                    self.untruths.append("a bit changed twice in one batch")
-                seen[key] = seen.get(key, 0) | clear | set_
-
-    def check_memory(self, host: Host) -> None:
-        """Between batches, the owner's memory is what the database holds."""
-        shard = host.shard
-        if shard._in_hand or shard._writer.unresolved or host.ended is not None:
-            return
-        if self.database.shards[host.shard_id].epoch != shard.lease.epoch:
-            return
-        for vendor_id, state in shard._memory.vendors.items():
-            record = self.database.record_of(vendor_id)
-            words = {(seat_no, word): mask for seat_no, word, mask in record.words}
-            held = {
-                (seat_no, word): mask
-                for word, column in state.columns.items()
-                for seat_no, mask in zip(state.facts.plan.seat_nos, column, strict=True)
-                if mask
-            }
-            if words != held:
-                self.untruths.append(f"memory of vendor {vendor_id} is not what the database holds")
-        for booking in shard._memory.bookings.values():
-            if self.database.bookings.get(booking.booking_id) != booking:
-                self.untruths.append(f"memory of booking {booking.booking_id} is not what the database holds")
-        for scope, answer in shard._memory.answers.items():
-            if self.database.answers.get(scope) != answer:
-                self.untruths.append("memory of an answer is not what the database holds")
-        owned = [b for b in self.database.bookings.values() if bucket_of(b.booking_id) in shard._ownership.buckets]
-        blocked = {b.booking_id for b in owned if b.status is BookingStatus.BLOCKED}
-        if blocked - set(shard._memory.holds._alive):
-            self.untruths.append("a live hold has no timer")
-
-    def check_history(self) -> None:
-        """The outbox tells one story for each booking, in order, under epochs that only grow, in time that only grows."""
-        versions: dict[BookingId, Booking] = {}
-        newest: dict[int, tuple[int, object]] = {}
-        for row in self.database.outbox.values():
-            events = [event for event in row.events if not isinstance(event, VendorCreated | VendorUpdated)]
-            instants = [event.booking.updated_at for event in events]
-            epoch, instant = newest.get(row.shard_id, (0, None))
-            if row.epoch < epoch:
-                self.untruths.append(f"epoch {row.epoch} wrote after epoch {epoch}")
-            if instants and instant is not None and min(instants) < instant:
-                self.untruths.append("time went backwards inside a shard")
-            newest[row.shard_id] = (row.epoch, max([*instants, *([instant] if instant else [])], default=None))
-            for event in events:
-                if versions.get(event.booking.booking_id) != event.before:
-                    self.untruths.append(f"booking {event.booking.booking_id} changed from what it was not")
-                versions[event.booking.booking_id] = event.booking
-        if versions != self.database.bookings:
-            self.untruths.append("the outbox and the bookings tell different stories")

@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 from fakes.virtual_time import VirtualTimeLoop
 from simulation_guests import Guest, Manager
+from simulation_truths import history_untruths
 from simulation_world import World
 
 from domain.booking import BookingStatus
@@ -56,7 +57,7 @@ async def _evening(world: World) -> None:
     manager = Manager(world)
     vendors = await manager.open(3)
     world.calm = False
-    troubles = (world.crashes, world.sleeps, world.jumps, world.outages, world.moves)
+    troubles = (world.crashes, world.sleeps, world.jumps, world.outages, world.moves, world.forgetfulness)
     weather = [asyncio.ensure_future(trouble()) for trouble in troubles]
     weather.append(asyncio.ensure_future(manager.fuss(vendors)))
     guests = [Guest(world, number, vendors) for number in range(1, 11)]
@@ -70,6 +71,11 @@ async def _evening(world: World) -> None:
     world.clock.jump(timedelta(days=1))
     await asyncio.sleep(60)
     await _closing(world)
+    for host in list(world.owners.values()):
+        host.crash()
+    await asyncio.sleep(10)
+    await asyncio.gather(*(guest.repeat_oneself() for guest in guests))
+    await _closing(world)
     supervisor.cancel()
 
 
@@ -78,7 +84,7 @@ async def _closing(world: World) -> None:
     for host in world.owners.values():
         if not host.shard.serving:
             world.untruths.append(f"shard {host.shard_id} has no owner that serves")
-        world.check_memory(host)
+        world.look_into(host)
     for zombie in world.zombies:
         if zombie.alive and zombie.ended is None and zombie not in world.owners.values():
             world.untruths.append("a sleeper woke and did not leave")
@@ -91,7 +97,7 @@ async def _closing(world: World) -> None:
         if booking.status is BookingStatus.BLOCKED and booking.hold_expires_at < now:
             world.untruths.append(f"hold {booking.booking_id} outlived its time")
     world.untruths.extend(world.database.problems())
-    world.check_history()
+    world.untruths.extend(history_untruths(world.database))
 
 
 def _drain(loop: VirtualTimeLoop) -> None:

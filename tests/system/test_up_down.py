@@ -8,6 +8,7 @@ import socket
 import httpx
 import pytest
 
+from holdfast import health
 from holdfast.keeper import read_keeper_file
 from holdfast.ports import is_taken
 from holdfast.ray_head import ray_dir
@@ -108,6 +109,35 @@ def test_a_killed_server_comes_back_and_booking_goes_on(cluster: Running, server
     assert cluster.command("verify").returncode == 0
 
 
+def test_a_killed_gateway_comes_back(cluster: Running) -> None:
+    gateway = ("127.0.0.1", cluster.settings.gateway_port)
+    (haproxy,) = [process.pid for process in cluster.processes() if gateway in listening(process.pid)]
+    os.kill(haproxy, signal.SIGKILL)
+    wait_for(lambda: set(health.ask(health.checks(cluster.settings)).values()) == {"ok"}, "the gateway", seconds_max=30)
+
+
+def test_a_headers_trickle_is_cut_off_by_the_gateway(cluster: Running) -> None:
+    with socket.create_connection(("127.0.0.1", cluster.settings.gateway_port), timeout=40) as slow:
+        slow.sendall(b"GET /user/healthz HTTP/1.1\r\nHost: x\r\n")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_a_demo_is_played_and_is_the_same_again(cluster: Running) -> None:
+    words = ("demo", "--vendors", "15", "--guests", "8", "--bookings", "120", "--seed", "3")
+    first, again = cluster.command(*words), cluster.command(*words)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "409 no_availability" in first.stdout
+    assert "200 EXPIRED" in first.stdout
+    assert _answers(first.stdout) == _answers(again.stdout)
+
+
+def _answers(printed: str) -> list[list[str]]:
+    """The table of what was asked and answered."""
+    table = printed[printed.index("request") : printed.index("bookings in the end")]
+    return [line.split() for line in table.splitlines() if "sent again" not in line]
+
+
 def test_a_taken_port_is_named_and_nothing_is_started(tmp_path_factory: pytest.TempPathFactory) -> None:
     other = Running(free_settings(tmp_path_factory.mktemp("taken") / "data"))
     with socket.socket() as holder:
@@ -120,7 +150,9 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path_factory: pytest.T
     assert other.processes() == []
 
 
-def test_down_leaves_nothing_and_up_finds_the_data(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_down_leaves_nothing_and_up_finds_the_data_and_mends_what_broke(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     other = Running(free_settings(tmp_path_factory.mktemp("twice") / "data", shards=2))
     try:
         first = other.command("up")
@@ -138,10 +170,17 @@ def test_down_leaves_nothing_and_up_finds_the_data(tmp_path_factory: pytest.Temp
         again = other.command("up")
         assert again.returncode == 0, again.stdout + again.stderr
         with other.client() as client:
-            found = client.get(f"/booking/{booking['booking_id']}", headers=ada.headers)
-        assert found.json() == booking
+            path = f"/booking/{booking['booking_id']}"
+            assert client.get(path, headers=ada.headers).json() == booking
         assert book(other.gateway, chez, ada, dinner()).status_code == 201
         assert other.command("verify").returncode == 0
+        keeper = read_keeper_file(other.settings.data_dir)
+        assert keeper is not None
+        os.kill(keeper.keeper.pid, signal.SIGKILL)
+        assert other.command("status").returncode == 1
+        repaired = other.command("up")
+        assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+        assert httpx.get(f"{other.express}{path}", headers=ada.headers, trust_env=False).json() == booking
     finally:
         other.command("down")
         shutil.rmtree(ray_dir(other.settings))
