@@ -126,33 +126,29 @@ class BatchCycle:
 
     async def _load(self, asked: Sequence[Asked]) -> Sequence[Asked]:
         """Read what memory lacks: the bookings in one query, then all their vendors in one. What is left to decide."""
-        bookings = {
-            one.command.booking_id
-            for one in asked
-            if isinstance(one.command, _CHANGES) and one.command.booking_id not in self._memory.bookings
-        }
-        if bookings:
-            await self._load_bookings(bookings)
-        vendors = {
-            vendor_id
-            for one in asked
-            if (vendor_id := self._vendor_of(one)) is not None and vendor_id not in self._memory.vendors
-        }
-        if vendors:
-            await self._load_vendors(vendors)
-        decidable = [one for one in asked if not isinstance(one.command, LoadVendor)]
-        if len(decidable) < len(asked):
-            for one in asked:
-                if isinstance(one.command, LoadVendor):
-                    one.answer(NO_VENDOR)  # a reader only waits for the moment; it looks into memory itself
-        return decidable
+        known = self._memory.vendors
+        # Nearly every batch is of holds alone, and each is looked at here: so they take the short way.
+        others = [one for one in asked if type(one.command) is not PlaceHold]
+        vendors = {one.command.vendor_id for one in asked if type(one.command) is PlaceHold}
+        if others:
+            vendors |= await self._load_others(others)
+        unknown = {vendor_id for vendor_id in vendors if vendor_id not in known}
+        if unknown:
+            await self._load_vendors(unknown)
+        readers = [one for one in others if isinstance(one.command, LoadVendor)]
+        for one in readers:
+            one.answer(NO_VENDOR)  # a reader only waits for the moment; it looks into memory itself
+        return [one for one in asked if not isinstance(one.command, LoadVendor)] if readers else asked
 
-    def _vendor_of(self, one: Asked) -> VendorId | None:
-        command = one.command
-        if isinstance(command, PlaceHold | LoadVendor):
-            return command.vendor_id
-        booking = self._memory.bookings.get(command.booking_id) if isinstance(command, _CHANGES) else None
-        return None if booking is None else booking.vendor_id
+    async def _load_others(self, others: Sequence[Asked]) -> set[VendorId]:
+        """The vendors of everything that is not a hold; reads the bookings that memory lacks, to know them."""
+        bookings = self._memory.bookings
+        changes = [one.command for one in others if isinstance(one.command, _CHANGES)]
+        unknown = {command.booking_id for command in changes if command.booking_id not in bookings}
+        if unknown:
+            await self._load_bookings(unknown)
+        vendors = {bookings[c.booking_id].vendor_id for c in changes if c.booking_id in bookings}
+        return vendors | {one.command.vendor_id for one in others if isinstance(one.command, LoadVendor)}
 
     async def _load_bookings(self, wanted: set[BookingId]) -> None:
         ids = sorted(wanted)

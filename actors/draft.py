@@ -158,7 +158,7 @@ class Draft:
         if booking is None:
             return NO_BOOKING
         once = None
-        if isinstance(command, AmendBooking | SetStatus):
+        if isinstance(command, (AmendBooking, SetStatus)):
             refusal = may_change(booking, command)
             if refusal is not None:
                 return refusal
