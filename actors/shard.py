@@ -25,7 +25,7 @@ from actors.shard_stats import BatchMeter, ShardStats
 from actors.vendor_cycle import VendorCycle
 from actors.waiting import News, NewsDesk
 from actors.writer import Writer
-from domain.availability import AvailabilityQuery, FreeSeats, availability
+from domain.availability import AvailabilityQuery, FreeSeats, availability_slices
 from domain.booking import Booking
 from domain.command import Command, CreateVendor, ExpireHold, UpdateVendor
 from domain.ids import BookingId, VendorId, bucket_of
@@ -227,7 +227,18 @@ class Shard:
             if isinstance(outcome, Unavailable):
                 return outcome
         state = self._memory.vendors.get(vendor_id)
-        return NO_VENDOR if state is None else availability(state, query, now=self.now())
+        if state is None:
+            return NO_VENDOR
+        # Batches go on between two slices. What they merge into this state shows in the slices that follow, and each
+        # slice by itself is what was committed at one moment. An update puts a new state in the memory's place and
+        # leaves this one as it is: its facts and its columns still fit each other, and the answer is that of before.
+        slices = availability_slices(state, query, now=self.now())
+        if isinstance(slices, Rejection):
+            return slices
+        rows: list[FreeSeats] = []
+        for some in slices:
+            rows += some
+        return rows
 
     async def settled_since(self, epoch: int | None, position: int | None, wait_seconds: float) -> News | Unavailable:
         """The bookings that left BLOCKED after a position, waiting for the next at most `wait_seconds`.

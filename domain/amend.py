@@ -134,19 +134,20 @@ def _span(facts: VendorFacts, booking: Booking, request: SeatRequest, now: datet
 
 def _seats(state: VendorState, booking: Booking, request: SeatRequest, span: Span) -> Sequence[int] | Rejection:
     """The seats of before where they still do, or else others; what the booking holds itself counts as free."""
+    plan = state.facts.plan
+    positions = [plan.position_of(seat.seat_no) for seat in booking.seats]
+    own = [position for position in positions if position is not None]
+    closed = plan.closed_between(span.first_day, span.last_day)
+    if closed and not _retimed(state.facts, booking, request.when):
+        for position in own:
+            closed[position] = 0  # a seat's closure does not touch a booking that was there before it
     trial = state.without(booking)
-    chosen = _kept_seats(trial, booking, request, span) or choose_seats(trial, request, span)
+    whole = len(own) == len(positions) and (state.kind is VendorKind.RESTAURANT or len(own) == request.quantity)
+    if whole and keeps_seats(trial, own, request, span, closed):
+        chosen: Sequence[int] | Rejection = own
+    else:
+        chosen = choose_seats(trial, request, span, closed)
     paced = span.starts_at != booking.starts_at or request.party_size > booking.party_size
     if paced and chosen is not TOO_LARGE and not pace_allows(trial, request, span):
         return PACE_REACHED
     return chosen
-
-
-def _kept_seats(trial: VendorState, booking: Booking, request: SeatRequest, span: Span) -> Sequence[int] | None:
-    plan = trial.facts.plan
-    positions = [plan.position_of(seat.seat_no) for seat in booking.seats]
-    kept = [position for position in positions if position is not None]
-    if len(kept) < len(positions) or (trial.kind is VendorKind.HOTEL and len(kept) != request.quantity):
-        return None
-    closed = plan.closed_between(span.first_day, span.last_day)
-    return kept if keeps_seats(trial, kept, request, span, closed) else None

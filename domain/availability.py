@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,13 +13,16 @@ from domain.local_time import MINUTE_MAX, MINUTE_MIN, date_of, day_of, instant_o
 from domain.money import Money
 from domain.rejection import Rejection
 from domain.request import invalid
-from domain.seat_plan import NO_PRICE, SeatPlan
+from domain.seat_plan import NO_PRICE, SeatClass, SeatPlan
 from domain.slots import DAY_MINUTES, EPOCH_ORDINAL, WORD_BITS
 from domain.timing import offered_by, sitting_slots, sitting_window, stay_window
 from domain.vendor import VendorKind
 from domain.vendor_state import VendorState
 
 DAYS_MAX: Final = 62
+NIGHTS_A_SLICE: Final = 16
+
+_DEAREST: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +55,50 @@ class Chance(NamedTuple):
     starts_at: datetime | None
 
 
+class Fitting(NamedTuple):
+    """What of a seat type would take the party, worked out once for all days.
+
+    `classes` are places in the plan's list and `prices` theirs, in minor units or NO_PRICE. A combination of several
+    types counts under its first seat's.
+    """
+
+    type_no: int
+    classes: list[int]
+    prices: NDArray[np.int64]
+    combinations: list[list[int]]
+
+
 def availability(state: VendorState, query: AvailabilityQuery, *, now: datetime) -> list[FreeSeats] | Rejection:
     """Seats that would take the party, by date, time and seat type; rows with nothing free are left out.
 
     Where no single seat of a type is free, the declared combinations of it that would take the party are counted.
     """
+    slices = availability_slices(state, query, now=now)
+    return slices if isinstance(slices, Rejection) else list(chain.from_iterable(slices))
+
+
+def availability_slices(
+    state: VendorState, query: AvailabilityQuery, *, now: datetime
+) -> Iterator[list[FreeSeats]] | Rejection:
+    """As `availability`, a few days at a time, so that who asks may see to other things in between.
+
+    Each slice is true of the state when it is taken: a batch merged in between shows in those that follow.
+    """
     refusal = _refusal(state, query)
-    if refusal is not None:
-        return refusal
+    return _slices(state, query, now) if refusal is None else refusal
+
+
+def _slices(state: VendorState, query: AvailabilityQuery, now: datetime) -> Iterator[list[FreeSeats]]:
     hotel = state.kind is VendorKind.HOTEL
+    fitting = list(_fitting(state.facts.plan, query))
     slot_count = 1 if hotel else sitting_slots(state.facts, query.party_size)
-    first, last = day_of(query.first), day_of(query.last)
-    rows: list[FreeSeats] = []
-    if hotel:
-        rows.extend(_rows(state, query, list(_nights(state, first, last, now)), slot_count))
-    else:
-        for day in range(first, last + 1):
-            rows.extend(_rows(state, query, list(_starts(state, day, query.party_size, now)), slot_count))
-    return rows
+    days = range(day_of(query.first), day_of(query.last) + 1)
+    for begin in range(0, len(days), NIGHTS_A_SLICE if hotel else 1):
+        if hotel:
+            chances = list(_nights(state, days[begin : begin + NIGHTS_A_SLICE], now))
+        else:
+            chances = list(_starts(state, days[begin], query.party_size, now))
+        yield _rows(state, fitting, chances, slot_count) if chances and fitting else []
 
 
 def _refusal(state: VendorState, query: AvailabilityQuery) -> Rejection | None:
@@ -84,9 +114,9 @@ def _refusal(state: VendorState, query: AvailabilityQuery) -> Rejection | None:
     return None
 
 
-def _nights(state: VendorState, first: int, last: int, now: datetime) -> Iterator[Chance]:
+def _nights(state: VendorState, days: range, now: datetime) -> Iterator[Chance]:
     facts = state.facts
-    for day in range(first, last + 1):
+    for day in days:
         if stay_window(facts, day, now) is None and not facts.closed_between(day, day):
             yield Chance(day + EPOCH_ORDINAL, day, day, None)
 
@@ -96,12 +126,13 @@ def _starts(state: VendorState, day: int, party_size: int, now: datetime) -> Ite
     if facts.starts is None or not MINUTE_MIN <= day * DAY_MINUTES < MINUTE_MAX:
         return
     pace = facts.covers_per_step
+    closed = {service_day: facts.closed_between(service_day, day) for service_day in (day - 1, day)}
     for local in facts.starts.starts_on(day):
         minute = utc_minute(facts.time_zone, local)
         if minute is None:
             continue
         service_day = offered_by(facts, minute, local)
-        if service_day is None or facts.closed_between(service_day, day):
+        if service_day is None or closed[service_day]:
             continue
         if sitting_window(facts, minute, day, now) is not None:
             continue
@@ -111,74 +142,79 @@ def _starts(state: VendorState, day: int, party_size: int, now: datetime) -> Ite
 
 
 def _rows(
-    state: VendorState, query: AvailabilityQuery, chances: Sequence[Chance], slot_count: int
-) -> Iterator[FreeSeats]:
-    if not chances:
-        return
+    state: VendorState, fitting: Sequence[Fitting], chances: Sequence[Chance], slot_count: int
+) -> list[FreeSeats]:
     plan = state.facts.plan
     free = _free(state, chances, slot_count)
-    fitting = _fitting(plan, query.party_size)
-    prices = _prices(plan)
-    type_nos = [plan.types.index(query.seat_type)] if query.seat_type is not None else range(len(plan.types))
-    counted = []
-    for type_no in type_nos:
-        seats = np.flatnonzero(fitting == type_no)
-        of_type = free[seats]
-        cheapest = np.where(of_type, prices[seats, None], np.iinfo(np.int64).max).min(
-            axis=0, initial=np.iinfo(np.int64).max
-        )
-        counted.append((type_no, of_type.sum(axis=0).tolist(), cheapest.tolist()))
+    begins = [seat_class.start for seat_class in plan.classes]
+    by_class = np.add.reduceat(free, begins, axis=1, dtype=np.int64)
+    counted = [(plan.types[one.type_no], *_counted(free, by_class, one)) for one in fitting]
+    rows: list[FreeSeats] = []
     for place, chance in enumerate(chances):
-        for type_no, counts, cheapest_minor in counted:
-            count = counts[place] or _combined(plan, free[:, place], query.party_size, type_no)
-            if count:
-                price_minor = cheapest_minor[place] if counts[place] else NO_PRICE
+        on = date_of(chance.day)
+        for seat_type, counts, prices_minor in counted:
+            if counts[place]:
+                price_minor = prices_minor[place]
                 price = None if price_minor == NO_PRICE else Money(price_minor, state.facts.currency)
-                yield FreeSeats(date_of(chance.day), chance.starts_at, plan.types[type_no], count, price)
+                rows.append(FreeSeats(on, chance.starts_at, seat_type, counts[place], price))
+    return rows
+
+
+def _counted(free: NDArray[np.bool_], by_class: NDArray[np.int64], fitting: Fitting) -> tuple[list[int], list[int]]:
+    """By chance: how many seats, or else combinations, of a type are free, and the lowest price of a seat."""
+    of_type = by_class[:, fitting.classes]
+    counts = of_type.sum(axis=1)
+    prices = np.where(of_type > 0, fitting.prices, _DEAREST).min(axis=1, initial=_DEAREST)
+    if fitting.combinations and not counts.all():
+        combined = np.zeros_like(counts)
+        for positions in fitting.combinations:
+            combined += free[:, positions].all(axis=1)
+        prices[counts == 0] = NO_PRICE
+        counts = np.where(counts, counts, combined)
+    return counts.tolist(), prices.tolist()
 
 
 def _free(state: VendorState, chances: Sequence[Chance], slot_count: int) -> NDArray[np.bool_]:
-    """By position and chance: whether the seat is in sale and all its slots are free."""
+    """By chance and position: whether the seat is in sale and all its slots are free."""
     plan = state.facts.plan
     first_word = min(chance.slot for chance in chances) // WORD_BITS
     last_word = (max(chance.slot for chance in chances) + slot_count - 1) // WORD_BITS
-    bits = np.zeros((len(plan), last_word - first_word + 1, WORD_BITS), dtype=np.uint8)
+    slots = (last_word - first_word + 1) * WORD_BITS
+    taken_before = np.zeros((slots + 1, len(plan)), dtype=np.int16)
     for word in range(first_word, last_word + 1):
         column = state.column(word)
         if column is not None:
             octets = np.frombuffer(column, dtype="<u8").view(np.uint8).reshape(len(plan), 8)
-            bits[:, word - first_word] = np.unpackbits(octets, axis=1, bitorder="little")
-    taken_before = np.zeros((len(plan), bits.shape[1] * WORD_BITS + 1), dtype=np.int32)
-    np.cumsum(bits.reshape(len(plan), bits.shape[1] * WORD_BITS), axis=1, out=taken_before[:, 1:])
+            begin = (word - first_word) * WORD_BITS + 1
+            taken_before[begin : begin + WORD_BITS] = np.unpackbits(octets, axis=1, bitorder="little").T
+    np.cumsum(taken_before, axis=0, dtype=np.int16, out=taken_before)
     begins = np.array([chance.slot for chance in chances]) - first_word * WORD_BITS
-    free: NDArray[np.bool_] = taken_before[:, begins + slot_count] == taken_before[:, begins]
+    free: NDArray[np.bool_] = taken_before[begins + slot_count] == taken_before[begins]
     if plan.closures:
+        places: dict[tuple[int, int], list[int]] = {}
         for place, chance in enumerate(chances):
-            free[list(plan.closed_between(chance.service_day, chance.day)), place] = False
+            places.setdefault((chance.service_day, chance.day), []).append(place)
+        for days, on_those in places.items():
+            closed = plan.closed_between(*days)
+            if closed:
+                free[np.ix_(np.array(on_those), np.flatnonzero(np.frombuffer(closed, dtype=np.uint8)))] = False
     return free
 
 
-def _fitting(plan: SeatPlan, party_size: int) -> NDArray[np.int64]:
-    """By position: the seat's type where it takes the party, else -1."""
-    fitting = np.full(len(plan), -1, dtype=np.int64)
-    for seat_class in plan.classes:
+def _fitting(plan: SeatPlan, query: AvailabilityQuery) -> Iterator[Fitting]:
+    """By type, in order of the vendor's list; types that could not take the party at all are left out."""
+    party_size = query.party_size
+    classes: dict[int, list[int]] = {}
+    combinations: dict[int, list[list[int]]] = {}
+    for number, seat_class in enumerate(plan.classes):
         if seat_class.capacity_min <= party_size <= seat_class.capacity_max:
-            fitting[seat_class.start : seat_class.end] = seat_class.type_no
-    return fitting
-
-
-def _prices(plan: SeatPlan) -> NDArray[np.int64]:
-    prices = np.full(len(plan), NO_PRICE, dtype=np.int64)
-    for seat_class in plan.classes:
-        prices[seat_class.start : seat_class.end] = seat_class.price_minor
-    return prices
-
-
-def _combined(plan: SeatPlan, free: NDArray[np.bool_], party_size: int, type_no: int) -> int:
-    """How many combinations would take the party; one of several types counts under its first seat's."""
-    return sum(
-        combination.capacity_min <= party_size <= combination.capacity_max
-        and plan.class_of(combination.positions[0]).type_no == type_no
-        and all(free[position] for position in combination.positions)
-        for combination in plan.combinations
-    )
+            classes.setdefault(seat_class.type_no, []).append(number)
+    for combination in plan.combinations:
+        if combination.capacity_min <= party_size <= combination.capacity_max:
+            type_no = plan.class_of(combination.positions[0]).type_no
+            combinations.setdefault(type_no, []).append(list(combination.positions))
+    for type_no, seat_type in enumerate(plan.types):
+        if query.seat_type in (None, seat_type) and (type_no in classes or type_no in combinations):
+            alike = classes.get(type_no, [])
+            prices = np.array([plan.classes[number].price_minor for number in alike], dtype=np.int64)
+            yield Fitting(type_no, alike, prices, combinations.get(type_no, []))

@@ -10,10 +10,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
 from sys import intern
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from domain.booking import BookedSeat
 from domain.local_time import day_of
@@ -22,6 +22,7 @@ from domain.vendor import SeatGroup
 NO_PRICE: Final = -1
 
 _START: Final = attrgetter("start")
+_FIRST_DAY: Final = attrgetter("first_day")
 
 
 class SeatClass(NamedTuple):
@@ -46,16 +47,27 @@ class Combination(NamedTuple):
 
 
 class SeatClosure(NamedTuple):
-    """The seat at `position` is out of sale from `first_day` to `last_day` (days since 1970), both included."""
+    """A group's seats, positions `start..end-1`, are out of sale from `first_day` to `last_day`, both included.
 
-    position: int
+    Days since 1970. One for the whole group: seats of a group stand side by side.
+    """
+
+    start: int
+    end: int
     first_day: int
     last_day: int
 
 
+ClosedSeats: TypeAlias = bytearray
+"""By position, 1 where the seat is out of sale; empty where none is. A mask is made and asked in no time."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeatPlan:
-    """`seat_nos` and `group_of` are by position; `group_names` are joined by NUL, which no name may hold."""
+    """`seat_nos` and `group_of` are by position; `group_names` are joined by NUL, which no name may hold.
+
+    `closures` are by their first day.
+    """
 
     seat_nos: "array[int]"
     group_of: "array[int]"
@@ -90,13 +102,15 @@ class SeatPlan:
             ]
         )
 
-    def closed_between(self, first_day: int, last_day: int) -> frozenset[int]:
-        """Positions out of sale on any day of the range, both ends included."""
-        return frozenset(
-            closure.position
-            for closure in self.closures
-            if closure.first_day <= last_day and first_day <= closure.last_day
-        )
+    def closed_between(self, first_day: int, last_day: int) -> ClosedSeats:
+        """Which seats are out of sale on any day of the range, both ends included. The caller may change the mask."""
+        closed = bytearray()
+        for start, end, _, closed_until in self.closures[: bisect_right(self.closures, last_day, key=_FIRST_DAY)]:
+            if first_day <= closed_until:
+                if not closed:
+                    closed = bytearray(len(self))
+                closed[start:end] = b"\1" * (end - start)
+        return closed
 
 
 def compile_plan(groups: Sequence[SeatGroup], combinations: Sequence[Sequence[str]]) -> SeatPlan:
@@ -115,14 +129,13 @@ def compile_plan(groups: Sequence[SeatGroup], combinations: Sequence[Sequence[st
         start = len(seat_nos)
         for index in members:
             group = groups[index]
-            first_position[group.name] = len(seat_nos)
-            for seat_no in group.seat_nos:
-                closures.extend(
-                    SeatClosure(len(seat_nos), day_of(closure.first), day_of(closure.last))
-                    for closure in group.closures
-                )
-                seat_nos.append(seat_no)
-                group_of.append(index)
+            begin = first_position[group.name] = len(seat_nos)
+            seat_nos.extend(group.seat_nos)
+            group_of.extend(repeat(index, len(group.seat_nos)))
+            closures.extend(
+                SeatClosure(begin, len(seat_nos), day_of(closure.first), day_of(closure.last))
+                for closure in group.closures
+            )
         capacity_max, price, capacity_min, type_no = alike
         tier = tiers.setdefault((capacity_max, price), len(tiers))
         classes.append(SeatClass(start, len(seat_nos), capacity_min, capacity_max, type_no, tier, price))
@@ -134,7 +147,7 @@ def compile_plan(groups: Sequence[SeatGroup], combinations: Sequence[Sequence[st
         _same_types(types),
         _same_classes(shared),
         tuple(sorted((_combination(names, first_position, shared) for names in combinations), key=_smallest_first)),
-        tuple(closures),
+        tuple(sorted(closures, key=_FIRST_DAY)),
     )
 
 

@@ -6,7 +6,8 @@ from typing import Final, TypeAlias
 
 from domain.rejection import Reason, Rejection
 from domain.request import SeatRequest
-from domain.seat_plan import SeatClass, SeatPlan
+from domain.room_choice import rooms_for
+from domain.seat_plan import ClosedSeats, SeatClass, SeatPlan
 from domain.slots import WORD_BITS, run_words
 from domain.timing import Span
 from domain.vendor import VendorKind
@@ -15,9 +16,10 @@ from domain.vendor_state import Column, VendorState
 GAP_CANDIDATES_MAX: Final = 32
 """How many equal free seats are compared: a house of 500 like rooms need not look at each."""
 
-_BLOCK: Final = 2 * GAP_CANDIDATES_MAX
+ROOM_STEPS_MAX: Final = 20_000
+"""How long rooms of several sizes are weighed against each other: some 20 ms. A real house needs a few hundred."""
 
-NONE_CLOSED: Final[frozenset[int]] = frozenset()
+_BLOCK: Final = 2 * GAP_CANDIDATES_MAX
 
 FULL = Rejection(Reason.NO_AVAILABILITY, "Nothing that fits is free then.")
 BELOW_MINIMUM = Rejection(Reason.NO_AVAILABILITY, "No seat takes so small a party.")
@@ -30,16 +32,16 @@ Taken: TypeAlias = list[tuple[Column, int]]
 
 def choose(state: VendorState, request: SeatRequest, span: Span) -> Sequence[int] | Rejection:
     """Positions of the seats for a new request at a time that the vendor offers."""
-    chosen = choose_seats(state, request, span)
+    chosen = choose_seats(state, request, span, state.facts.plan.closed_between(span.first_day, span.last_day))
     if state.facts.covers_per_step is not None and chosen is not TOO_LARGE and not pace_allows(state, request, span):
         return PACE_REACHED
     return chosen
 
 
-def choose_seats(state: VendorState, request: SeatRequest, span: Span) -> Sequence[int] | Rejection:
-    """As `choose`, whatever the pace."""
-    plan = state.facts.plan
-    closed = plan.closed_between(span.first_day, span.last_day) if plan.closures else NONE_CLOSED
+def choose_seats(
+    state: VendorState, request: SeatRequest, span: Span, closed: ClosedSeats
+) -> Sequence[int] | Rejection:
+    """As `choose`, whatever the pace; the caller says which seats are out of sale."""
     if request.quantity == 1:
         return _one_seat(state, request, span, closed)
     return _rooms(state, request, span, closed)
@@ -52,7 +54,7 @@ def pace_allows(state: VendorState, request: SeatRequest, span: Span) -> bool:
 
 
 def keeps_seats(
-    state: VendorState, positions: Sequence[int], request: SeatRequest, span: Span, closed: frozenset[int]
+    state: VendorState, positions: Sequence[int], request: SeatRequest, span: Span, closed: ClosedSeats
 ) -> bool:
     """Whether a party may stay where it sits: its seats are in sale, free, of the type, and still fit it."""
     plan = state.facts.plan
@@ -80,9 +82,7 @@ def taken_in(state: VendorState, first_slot: int, count: int) -> Taken:
     return taken
 
 
-def _one_seat(
-    state: VendorState, request: SeatRequest, span: Span, closed: frozenset[int]
-) -> Sequence[int] | Rejection:
+def _one_seat(state: VendorState, request: SeatRequest, span: Span, closed: ClosedSeats) -> Sequence[int] | Rejection:
     """A party at one table, at one declared combination, or in one room."""
     taken = taken_in(state, span.first_slot, span.slot_count)
     free = _smallest_free(state.facts.plan, request, taken, closed)
@@ -93,7 +93,7 @@ def _one_seat(
     return _combination(state.facts.plan, request, taken, closed) or _why_none(state.facts.plan, request)
 
 
-def _smallest_free(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: frozenset[int]) -> list[int]:
+def _smallest_free(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: ClosedSeats) -> list[int]:
     """Free single seats of the first tier that has any, the first few of them."""
     party_size, _, type_no, _ = request
     free: list[int] = []
@@ -111,7 +111,7 @@ def _smallest_free(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: f
     return free
 
 
-def _combination(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: frozenset[int]) -> tuple[int, ...] | None:
+def _combination(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: ClosedSeats) -> tuple[int, ...] | None:
     """The smallest declared combination that takes the party and is free as a whole."""
     party_size, _, type_no, _ = request
     for capacity_min, capacity_max, combination_type, positions in plan.combinations:
@@ -138,19 +138,19 @@ def _why_none(plan: SeatPlan, request: SeatRequest) -> Rejection:
     return FULL if min(minima) <= party_size else BELOW_MINIMUM
 
 
-def _rooms(state: VendorState, request: SeatRequest, span: Span, closed: frozenset[int]) -> Sequence[int] | Rejection:
+def _rooms(state: VendorState, request: SeatRequest, span: Span, closed: ClosedSeats) -> Sequence[int] | Rejection:
     """Several rooms of one type that take the party together: the type that leaves the fewest places empty."""
     party_size, _, type_no, quantity = request
     first_slot, count = span.first_slot, span.slot_count
     plan = state.facts.plan
     taken = taken_in(state, first_slot, count)
     best: tuple[tuple[int, int], list[int]] | None = None
-    fits = False
-    for number in range(len(plan.types)) if type_no is None else (type_no,):
-        classes = [c for c in plan.classes if c.type_no == number]
-        if _places(classes, quantity) < party_size:
-            continue
-        fits = True
+    by_type: dict[int, list[SeatClass]] = {}
+    for seat_class in plan.classes:
+        if type_no is None or seat_class.type_no == type_no:
+            by_type.setdefault(seat_class.type_no, []).append(seat_class)
+    large_enough = [classes for classes in by_type.values() if _places(classes, quantity) >= party_size]
+    for classes in large_enough:
         free = [
             (position, seat_class)
             for seat_class in classes
@@ -158,15 +158,15 @@ def _rooms(state: VendorState, request: SeatRequest, span: Span, closed: frozens
                 state, _free(range(seat_class.start, seat_class.end), taken, closed), first_slot, count
             )
         ]
-        rooms = _rooms_for(free, party_size, quantity)
-        if rooms is None or sum(room.capacity_min for _, room in rooms) > party_size:
+        rooms = rooms_for(free, party_size, quantity, ROOM_STEPS_MAX // len(large_enough))
+        if rooms is None:
             continue
         cost = sum(room.capacity_max for _, room in rooms), sum(room.price_minor for _, room in rooms)
         if best is None or cost < best[0]:
             best = cost, [position for position, _ in rooms]
     if best is not None:
         return best[1]
-    return FULL if fits else TOO_LARGE
+    return FULL if large_enough else TOO_LARGE
 
 
 def _places(classes: Sequence[SeatClass], quantity: int) -> int:
@@ -179,43 +179,7 @@ def _places(classes: Sequence[SeatClass], quantity: int) -> int:
     return places
 
 
-def _rooms_for(free: list[tuple[int, SeatClass]], party_size: int, quantity: int) -> list[tuple[int, SeatClass]] | None:
-    """The smallest rooms, of which some are given up for larger ones until the party fits.
-
-    While one exchange is not enough, the smallest room goes for the largest; the last one gains as little as it may.
-    """
-    if len(free) < quantity:
-        return None
-    rooms, spare = free[:quantity], free[quantity:]
-    short = party_size - sum(room.capacity_max for _, room in rooms)
-    while short > 0:
-        gain = spare[-1][1].capacity_max - rooms[0][1].capacity_max if spare else 0
-        if gain <= 0:
-            return None
-        given, taken = 0, len(spare) - 1
-        if gain >= short:
-            gain, given, taken = _least_exchange(rooms, spare, short)
-        rooms.append(spare.pop(taken))
-        del rooms[given]
-        short -= gain
-    return rooms
-
-
-def _least_exchange(
-    rooms: list[tuple[int, SeatClass]], spare: list[tuple[int, SeatClass]], short: int
-) -> tuple[int, int, int]:
-    """The smallest gain of at least `short` places, and which room is given for which spare one."""
-    smaller = {room.capacity_max: place for place, (_, room) in enumerate(rooms)}
-    larger = {room.capacity_max: len(spare) - 1 - place for place, (_, room) in enumerate(reversed(spare))}
-    return min(
-        (more - less, given, taken)
-        for less, given in smaller.items()
-        for more, taken in larger.items()
-        if more - less >= short
-    )
-
-
-def _free(positions: Sequence[int], taken: Taken, closed: frozenset[int]) -> list[int]:
+def _free(positions: Sequence[int], taken: Taken, closed: ClosedSeats) -> list[int]:
     """Those of the positions where the whole run is free, in order."""
     if len(taken) == 1:
         column, mask = taken[0]
@@ -225,7 +189,7 @@ def _free(positions: Sequence[int], taken: Taken, closed: frozenset[int]) -> lis
         for column, mask in taken:
             free = [position for position in free if not column[position] & mask]
     if closed:
-        return [position for position in free if position not in closed]
+        return [position for position in free if not closed[position]]
     return free
 
 

@@ -24,7 +24,13 @@ BOOK_AHEAD_DAYS_MAX: Final = 730
 NIGHTS_MAX: Final = 365
 COVERS_MAX: Final = PLACES_MAX
 LIST_MAX: Final = 1_000
-"""Closures, services, turn times, combinations: more of one of them than this is no vendor's intention."""
+"""Closures, services, turn times: more of one of them than this is no vendor's intention."""
+SEAT_TYPES_MAX: Final = 100
+COMBINATIONS_MAX: Final = 200
+COMBINED_SEATS_MAX: Final = 50
+STARTS_BY_TYPE_MAX: Final = 5_000
+"""Rows of a day's availability: anybody may ask for 62 days of them, and a shard does nothing else meanwhile."""
+_STARTS_A_DAY_MAX: Final = DAY_MINUTES // 5
 
 Fault = tuple[str, str]
 """A path and what is wrong there."""
@@ -43,6 +49,7 @@ def _faults(vendor: Vendor) -> Iterator[Fault]:
         _place_faults(vendor),
         _seat_faults(vendor),
         _service_faults(vendor.services),
+        _rows_a_day_faults(vendor),
         _turn_faults(vendor),
         _kind_faults(vendor),
         _combination_faults(vendor),
@@ -77,6 +84,7 @@ def _place_faults(vendor: Vendor) -> Iterator[Fault]:
 
 def _seat_faults(vendor: Vendor) -> Iterator[Fault]:
     seen: set[str] = set()
+    types: set[str] = set()
     seats = places = 0
     for index, group in enumerate(vendor.seats):
         path = f"seats[{index}]"
@@ -85,6 +93,9 @@ def _seat_faults(vendor: Vendor) -> Iterator[Fault]:
             yield f"{path}.name", "Each seat has a name of its own."
         seen.add(group.name)
         yield from _name_faults(f"{path}.seat_type", group.seat_type)
+        types.add(group.seat_type)
+        if len(types) > SEAT_TYPES_MAX:
+            yield f"{path}.seat_type", f"A vendor has {SEAT_TYPES_MAX} seat types at most."
         if not 1 <= group.capacity_min <= CAPACITY_MAX:
             yield f"{path}.capacity_min", f"A seat takes 1..{CAPACITY_MAX} guests at least."
         if not group.capacity_min <= group.capacity_max <= CAPACITY_MAX:
@@ -112,6 +123,24 @@ def _service_faults(services: Sequence[Service]) -> Iterator[Fault]:
                 yield f"{path}.{name}", "A local time of hours and minutes."
         if not 1 <= service.every_minutes <= DAY_MINUTES:
             yield f"{path}.every_minutes", f"An interval is 1..{DAY_MINUTES} minutes."
+
+
+def _rows_a_day_faults(vendor: Vendor) -> Iterator[Fault]:
+    """Starts at one time are counted once for each service that offers them, but no day has more than its steps."""
+    starts = [0] * 7
+    for service in vendor.services:
+        first = service.first.hour * 60 + service.first.minute
+        last = service.last.hour * 60 + service.last.minute
+        every = service.every_minutes
+        last += DAY_MINUTES if last < first else 0
+        own = len(range(first, min(last + 1, DAY_MINUTES), every))
+        late = len(range(first, last + 1, every)) - own
+        for weekday in service.days:
+            starts[weekday] += own
+            starts[(weekday + 1) % 7] += late
+    types = len({group.seat_type for group in vendor.seats})
+    if min(max(starts), _STARTS_A_DAY_MAX) * types > STARTS_BY_TYPE_MAX:
+        yield "services", f"The starts of a day, for each seat type, are {STARTS_BY_TYPE_MAX} at most."
 
 
 def _turn_faults(vendor: Vendor) -> Iterator[Fault]:
@@ -148,13 +177,15 @@ def _kind_faults(vendor: Vendor) -> Iterator[Fault]:
 
 
 def _combination_faults(vendor: Vendor) -> Iterator[Fault]:
-    yield from _count_faults("combinations", vendor.combinations)
+    yield from _count_faults("combinations", vendor.combinations, COMBINATIONS_MAX)
     groups = {group.name: group for group in vendor.seats}
     seen: set[frozenset[str]] = set()
     for index, names in enumerate(vendor.combinations):
         path = f"combinations[{index}]"
         if len(names) < 2 or len(set(names)) < len(names):
             yield path, "A combination names two seats or more, each once."
+        if len(names) > COMBINED_SEATS_MAX:
+            yield path, f"A combination has {COMBINED_SEATS_MAX} seats at most."
         if frozenset(names) in seen:
             yield path, "The same seats are combined above."
         seen.add(frozenset(names))
@@ -224,9 +255,9 @@ def _text_faults(path: str, text: str | None, characters_max: int | None) -> Ite
         yield path, f"It has {characters_max} characters at most."
 
 
-def _count_faults(path: str, rows: Sequence[object]) -> Iterator[Fault]:
-    if len(rows) > LIST_MAX:
-        yield path, f"There are {LIST_MAX} of these at most."
+def _count_faults(path: str, rows: Sequence[object], most: int = LIST_MAX) -> Iterator[Fault]:
+    if len(rows) > most:
+        yield path, f"There are {most} of these at most."
 
 
 def _weekday_faults(path: str, days: Sequence[int]) -> Iterator[Fault]:

@@ -37,6 +37,13 @@ def _settings() -> Settings:
         _stop("the settings are not valid\n" + "\n".join(lines))
 
 
+@app.callback()
+def _first() -> None:
+    from holdfast import logs
+
+    logs.to_stderr()
+
+
 @app.command()
 def up() -> None:
     """Start everything, and print the addresses once every service answers."""

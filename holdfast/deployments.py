@@ -11,7 +11,7 @@ from ray import serve
 from ray.serve.config import ProxyLocation
 from ray.serve.schema import LoggingConfig
 
-from holdfast import loopback
+from holdfast import logs, loopback
 from holdfast.replica import ReplicaApp
 from holdfast.settings import Settings
 from holdfast.wiring import PREFIXES
@@ -25,6 +25,7 @@ _LOGGING: Final = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
 def _application(service: str, replicas: int) -> serve.Application:
     def make() -> ReplicaApp:
+        logs.to_stderr()
         loopback.keep_replicas_on_loopback()
         return ReplicaApp(service)
 

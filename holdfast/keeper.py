@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from holdfast import logs
 from holdfast.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from holdfast.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
 from holdfast.own_processes import ProcessId, alive, identify
@@ -150,7 +151,7 @@ def embedded_servers(settings: Settings) -> list[tuple[str, Server]]:
 
 def main() -> int:
     settings = Settings()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logs.to_stderr()
     me = identify(os.getpid())
     if me is None or read_keeper_file(settings.data_dir) is not None:
         _log.error("another keeper looks after %s", settings.data_dir)

@@ -24,6 +24,7 @@ from actors.shard import Shard
 from actors.shard_host import ShardConfig
 from actors.supervisor import SupervisorLimits
 from actors.supervisor_actor import SupervisorConfig
+from holdfast import logs
 from holdfast.chance import Chance
 from holdfast.metrics import tally
 from holdfast.operations import ClusterOperations
@@ -90,6 +91,7 @@ def supervisor_config(settings: Settings) -> SupervisorConfig:
 
 async def make_directory(_config: SupervisorConfig) -> Directory:
     """The supervisor's parts; its process ends with it."""
+    logs.to_stderr()
     return Parts(Settings(), "supervisor").directory
 
 
@@ -273,4 +275,5 @@ class ShardProcessParts:
 
 
 async def make_shard_parts(_config: ShardConfig, _owner: Owner) -> ShardProcessParts:
+    logs.to_stderr()
     return ShardProcessParts(Settings())

@@ -7,7 +7,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
@@ -38,7 +37,7 @@ from serve_app.booking_models import (
     status_content,
 )
 from serve_app.errors import Code, Problem, document, ill_formed, invalid, not_found, problem_of
-from serve_app.operation import LOGGED_IN, ONLY_USERS, Call, Operation, Result
+from serve_app.operation import LOGGED_IN, ONLY_USERS, Call, Operation, Result, failed
 from serve_app.ports import RandomBits
 from serve_app.service import About, Service
 
@@ -56,6 +55,8 @@ _HOLD: Final[tuple[Code, ...]] = (
     Reason.NO_AVAILABILITY,
 )
 _CHANGE: Final[tuple[Code, ...]] = (Reason.ILLEGAL_TRANSITION, Reason.HOLD_EXPIRED, Reason.PAST_CANCELLATION_DEADLINE)
+
+_OF_ITEMS: Final = frozenset({"vendor_id", "idempotency_key"})
 
 _BULK: Final[TypeAdapter[BulkEnvelope]] = TypeAdapter(BulkEnvelope)
 _BULK_ITEM: Final[TypeAdapter[BulkItem]] = TypeAdapter(BulkItem)
@@ -165,13 +166,11 @@ class Bookings:
         booking_id = booking_id_from(vendor_id, self._random_bits())
         key = once_of(call.key, f"POST {PREFIX}/vendor/{vendor_id}", call.raw)
         command = hold_of(call.body, call.account, vendor_id, booking_id, key)
-        if isinstance(command, Problem):
-            return command
         outcome = await self._client.ask(command)
         if not isinstance(outcome, Done):
             return _refused(outcome)
         booking = outcome.booking
-        if call.wait_seconds and not outcome.replayed and booking.status is BookingStatus.BLOCKED:
+        if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
             booking = await self._client.settled(booking, call.wait_seconds)
         return _shown(booking, status=201, replayed=outcome.replayed)
 
@@ -195,16 +194,12 @@ class Bookings:
     async def amend(self, call: Call[AmendBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}", call.raw)
         command = amendment_of(call.body, call.account, BookingId(call.id), call.version, key)
-        if isinstance(command, Problem):
-            return command
         outcome = await self._client.ask(command)
         return _shown(outcome.booking, replayed=outcome.replayed) if isinstance(outcome, Done) else _refused(outcome)
 
     async def set_status(self, call: Call[StatusBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}/status", call.raw)
         command = status_change_of(call.body, call.account, BookingId(call.id), call.version, key)
-        if isinstance(command, Problem):
-            return command
         outcome = await self._client.ask(command)
         return _shown(outcome.booking, replayed=outcome.replayed) if isinstance(outcome, Done) else _refused(outcome)
 
@@ -215,6 +210,12 @@ class Bookings:
         return booking
 
     async def _bulk_item(self, item: object, caller: Caller) -> dict[str, Any]:
+        try:
+            return await self._held_item(item, caller)
+        except Exception as error:  # noqa: BLE001 - others were written: each item is answered for itself
+            return _problem_item(failed(error, "POST", f"{PREFIX}/bulk"))
+
+    async def _held_item(self, item: object, caller: Caller) -> dict[str, Any]:
         command = self._bulk_command(item, caller)
         if isinstance(command, Problem):
             return _problem_item(command)
@@ -224,17 +225,18 @@ class Bookings:
         return _problem_item(problem_of(_refused(outcome)))
 
     def _bulk_command(self, item: object, caller: Caller) -> PlaceHold | Problem:
-        raw = to_json(item)
         try:
-            body = _BULK_ITEM.validate_json(raw)
+            # By way of JSON, because strict models take dates and ids as text from nothing else.
+            body = _BULK_ITEM.validate_json(to_json(item))
         except ValidationError as error:
             return ill_formed(error)
+        if not isinstance(item, dict):
+            raise TypeError(f"{type(item).__name__} was taken for an item")
         vendor_id = VendorId(body.vendor_id)
         key = None
         if body.idempotency_key is not None:
             # The same digest as a single request's, so that either way of asking replays the other.
-            content = orjson.loads(raw)
-            del content["vendor_id"], content["idempotency_key"]
+            content = {name: value for name, value in item.items() if name not in _OF_ITEMS}
             key = once(body.idempotency_key, f"POST {PREFIX}/vendor/{vendor_id}", content)
         return hold_of(body, caller, vendor_id, booking_id_from(vendor_id, self._random_bits()), key)
 

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from hashlib import blake2b
-from typing import Annotated, Any, Final, Literal
+from json import JSONEncoder
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-import orjson
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import from_json
 
 from domain.booking import Booking, BookingStatus, Contact
 from domain.command import AmendBooking, Caller, Once, PlaceHold, SetStatus, SittingTime, StayDates, When
 from domain.ids import BookingId, VendorId, booking_code
 from domain.money import Money
 from domain.vendor import VendorKind
-from serve_app.errors import Problem, invalid
 from serve_app.fields import (
     NO_NUL,
     ContactEmail,
@@ -28,6 +28,7 @@ from serve_app.fields import (
     Phone,
     Shown,
     Strict,
+    fault_at,
 )
 from serve_app.headers import IDEMPOTENCY_KEY_CHARACTERS_MAX
 
@@ -36,6 +37,11 @@ BULK_BOOKINGS_MAX: Final = 500
 # More than any vendor has: a party or a number of rooms beyond it is refused alike, however large it is.
 _PARTY_MAX: Final = 2**31 - 1
 _QUANTITY_MAX: Final = 2**20
+
+_TIME_OR_DATES: Final = "Give a time or the dates of a stay, not both"
+_AFTER_CHECK_IN: Final = "Input should be after check_in"
+
+_canonical: Final = JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 
@@ -57,6 +63,21 @@ class PlaceHoldBody(Strict):
     quantity: AtLeastOne | None = None
     notes: LongText | None = None
     contact: ContactGiven | None = None
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Self:
+        if self.starts_at is not None:
+            if self.check_in is not None or self.check_out is not None:
+                raise fault_at("starts_at", _TIME_OR_DATES)
+            return self
+        if self.check_in is None:
+            missing = "starts_at" if self.check_out is None else "check_in"
+            raise fault_at(missing, "Field required: starts_at for a table, check_in and check_out for a room")
+        if self.check_out is None:
+            raise fault_at("check_out", "Field required")
+        if self.check_out <= self.check_in:
+            raise fault_at("check_out", _AFTER_CHECK_IN)
+        return self
 
 
 class BulkItem(PlaceHoldBody):
@@ -88,6 +109,14 @@ class AmendBody(Strict):
     quantity: Given[AtLeastOne] = None
     notes: LongText | None = None
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.starts_at is not None and (self.check_in is not None or self.check_out is not None):
+            raise fault_at("starts_at", _TIME_OR_DATES)
+        if self.check_in is not None and self.check_out is not None and self.check_out <= self.check_in:
+            raise fault_at("check_out", _AFTER_CHECK_IN)
+        return self
+
 
 class StatusBody(Strict):
     """`bill` goes with AVAILED only."""
@@ -95,6 +124,12 @@ class StatusBody(Strict):
     status: Literal["CONFIRMED", "CANCELLED", "AVAILED", "NO_SHOW"]
     reason: LongText | None = None
     bill: MoneyGiven | None = None
+
+    @model_validator(mode="after")
+    def _bill_with_avail(self) -> Self:
+        if self.bill is not None and self.status != "AVAILED":
+            raise fault_at("bill", "A bill goes with AVAILED only")
+        return self
 
 
 class SeatShown(Shown):
@@ -174,18 +209,14 @@ class BulkShown(Shown):
 
 def hold_of(
     body: PlaceHoldBody, caller: Caller, vendor_id: VendorId, booking_id: BookingId, once: Once | None
-) -> PlaceHold | Problem:
-    """The command, or which of the two ways to say when is missing or too much."""
-    when = _when(body)
-    if isinstance(when, Problem):
-        return when
+) -> PlaceHold:
     quantity = body.quantity
     return PlaceHold(
         booking_id,
         vendor_id,
         caller,
         min(body.party_size, _PARTY_MAX),
-        when,
+        _when(body),
         body.seat_type,
         1 if quantity is None else min(quantity, _QUANTITY_MAX),
         body.notes,
@@ -196,11 +227,7 @@ def hold_of(
 
 def amendment_of(
     body: AmendBody, caller: Caller, booking_id: BookingId, expected_version: int | None, once: Once | None
-) -> AmendBooking | Problem:
-    if body.starts_at is not None and (body.check_in is not None or body.check_out is not None):
-        return invalid("starts_at", "Give a time or the dates of a stay, not both")
-    if body.check_in is not None and body.check_out is not None and body.check_out <= body.check_in:
-        return invalid("check_out", "Input should be after check_in")
+) -> AmendBooking:
     given = body.model_fields_set
     return AmendBooking(
         booking_id,
@@ -221,21 +248,20 @@ def amendment_of(
 
 def status_change_of(
     body: StatusBody, caller: Caller, booking_id: BookingId, expected_version: int | None, once: Once | None
-) -> SetStatus | Problem:
-    if body.bill is not None and body.status != BookingStatus.AVAILED.value:
-        return invalid("bill", "A bill goes with AVAILED only")
+) -> SetStatus:
     bill = None if body.bill is None else Money(body.bill.amount_minor, body.bill.currency)
     return SetStatus(booking_id, caller, BookingStatus(body.status), expected_version, body.reason, bill, once)
 
 
 def once_of(key: str | None, request_line: str, raw: bytes) -> Once | None:
     """The key with a digest of what was asked; spaces and the order of members do not make another request."""
-    return None if key is None else once(key, request_line, orjson.loads(raw))
+    return None if key is None else once(key, request_line, from_json(raw))
 
 
 def once(key: str, request_line: str, content: Any) -> Once:
-    asked = request_line.encode() + b"\n" + orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-    return Once(key, blake2b(asked, digest_size=16).digest())
+    """`content` is JSON as `from_json` reads it, which has whole numbers of any length; orjson would refuse them."""
+    asked = f"{request_line}\n{_canonical(content)}"
+    return Once(key, blake2b(asked.encode(), digest_size=16).digest())
 
 
 def booking_content(booking: Booking) -> dict[str, Any]:
@@ -292,18 +318,11 @@ def money_content(money: Money | None) -> dict[str, Any] | None:
     return None if money is None else {"amount_minor": money.amount_minor, "currency": money.currency}
 
 
-def _when(body: PlaceHoldBody) -> When | Problem:
+def _when(body: PlaceHoldBody) -> When:
     if body.starts_at is not None:
-        if body.check_in is not None or body.check_out is not None:
-            return invalid("starts_at", "Give a time or the dates of a stay, not both")
         return SittingTime(body.starts_at)
-    if body.check_in is None:
-        missing = "starts_at" if body.check_out is None else "check_in"
-        return invalid(missing, "Field required: starts_at for a table, check_in and check_out for a room")
-    if body.check_out is None:
-        return invalid("check_out", "Field required")
-    if body.check_out <= body.check_in:
-        return invalid("check_out", "Input should be after check_in")
+    if body.check_in is None or body.check_out is None:
+        raise RuntimeError("a hold came past its model without a time")
     return StayDates(body.check_in, body.check_out)
 
 

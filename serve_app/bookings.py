@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from domain.booking import Booking, BookingStatus
 from domain.booking_list import BookingFilter, ListPosition
@@ -14,9 +15,9 @@ from domain.ids import UserId, VendorId
 from serve_app.answer import Answer, json_answer
 from serve_app.auth import Tokens
 from serve_app.booking_models import BookingShown, booking_content
-from serve_app.cursor import cursor_of, position_of
+from serve_app.cursor import cursor_of, is_cursor, position_of
 from serve_app.errors import Problem, forbidden, invalid, not_found
-from serve_app.fields import Day, QueryInt, Shown, Strict
+from serve_app.fields import Day, QueryInt, Shown, Strict, fault_at
 from serve_app.operation import LOGGED_IN, Call, Operation, Result
 from serve_app.ports import BookingReads, Clock, VendorReads
 from serve_app.service import About, Service
@@ -31,10 +32,16 @@ LIMIT_DEFAULT: Final = 50
 _CURRENT: Final = {"current": True, "past": False, "all": None}
 
 
+def _well_formed(cursor: str) -> str:
+    if not is_cursor(cursor):
+        raise PydanticCustomError("cursor", "This is no cursor of this list")
+    return cursor
+
+
 class GuestListAsked(Strict):
     when: Literal["current", "past", "all"] = "current"
     limit: Annotated[QueryInt, Field(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Field(max_length=100)] | None = None
+    cursor: Annotated[str, Field(max_length=100), AfterValidator(_well_formed)] | None = None
 
 
 class VendorListAsked(GuestListAsked):
@@ -43,6 +50,12 @@ class VendorListAsked(GuestListAsked):
     first: Day | None = Field(default=None, alias="from")
     last: Day | None = Field(default=None, alias="to")
     status: Literal["BLOCKED", "CONFIRMED", "AVAILED", "NO_SHOW", "CANCELLED", "EXPIRED"] | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first is not None and self.last is not None and self.last < self.first:
+            raise fault_at("to", "Input should not be before from")
+        return self
 
 
 class BookingListShown(Shown):
@@ -92,13 +105,13 @@ class BookingLists:
 
     async def of_user(self, call: Call[None, GuestListAsked]) -> Result:
         asked, caller = call.query, call.account
-        own = caller.role is Role.USER and caller.account_id == call.id
-        if not own and caller.role is not Role.OPERATOR:
-            return not_found("There is no such list.")
         this_list = f"user {call.id} {asked.when}"
         after = _after(asked.cursor, this_list)
         if isinstance(after, Problem):
             return after
+        own = caller.role is Role.USER and caller.account_id == call.id
+        if not own and caller.role is not Role.OPERATOR:
+            return not_found("There is no such list.")
         # One more than asked for tells whether there is another page.
         found = await self._deps.bookings.of_user(
             UserId(call.id),
@@ -111,8 +124,6 @@ class BookingLists:
 
     async def of_vendor(self, call: Call[None, VendorListAsked]) -> Result:
         asked, caller = call.query, call.account
-        if asked.first is not None and asked.last is not None and asked.last < asked.first:
-            return invalid("to", "Input should not be before from")
         this_list = f"vendor {call.id} {asked.when} {asked.status} {_text(asked.first)} {_text(asked.last)}"
         after = _after(asked.cursor, this_list)
         if isinstance(after, Problem):

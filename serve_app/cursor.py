@@ -25,14 +25,27 @@ def cursor_of(position: ListPosition, of_list: str) -> str:
 
 def position_of(cursor: str, of_list: str) -> ListPosition | None:
     """Where the page ended; None for anything that is no cursor of this list."""
+    raw = _raw(cursor)
+    if raw is None or _check(raw[:-_CHECK_BYTES], of_list) != raw[-_CHECK_BYTES:]:
+        return None
     try:
-        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        if len(raw) != _SIZE or _check(raw[:-_CHECK_BYTES], of_list) != raw[-_CHECK_BYTES:]:
-            return None
         starts_at = _EPOCH + _MICROSECOND * int.from_bytes(raw[:8], "big", signed=True)
-    except (binascii.Error, ValueError, OverflowError):
+    except OverflowError:
         return None
     return ListPosition(starts_at, BookingId(UUID(bytes=raw[8:24])))
+
+
+def is_cursor(cursor: str) -> bool:
+    """Whether it is a cursor by its form, of whatever list."""
+    return _raw(cursor) is not None
+
+
+def _raw(cursor: str) -> bytes | None:
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if len(raw) == _SIZE else None
 
 
 def _check(raw: bytes, of_list: str) -> bytes:

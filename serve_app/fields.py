@@ -2,10 +2,11 @@
 
 import re
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, LiteralString, TypeVar
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,13 +14,21 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainValidator,
     StringConstraints,
+    ValidationError,
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from domain.currency import CURRENCIES
+from domain.local_time import zone_of
 
 NO_NUL: Final = r"^[^\x00]*$"
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
+_INSTANT: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?", re.ASCII)
+_MICROSECOND_CHARACTERS: Final = len("18:30:00.000000")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"\d\d:\d\d", re.ASCII)
 _DIGITS: Final = re.compile(r"-?\d{1,10}", re.ASCII)
@@ -32,7 +41,9 @@ AMOUNT_MINOR_MAX: Final = 10**12
 class Strict(BaseModel):
     """A request body or a part of one: unknown fields, other types and NaN are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, hide_input_in_errors=True
+    )
 
 
 class Shown(BaseModel):
@@ -49,13 +60,16 @@ def _text(value: Any, form: str) -> str:
 
 def _instant_or_local(value: Any) -> datetime:
     text = _text(value, "2026-12-24T18:30:00Z")
-    if _INSTANT.fullmatch(text) is None:
+    instant = _INSTANT.fullmatch(text)
+    if instant is None and _LOCAL.fullmatch(text) is None:
         raise PydanticCustomError(
             "time_form", "Input should be an instant (2026-12-24T18:30:00Z) or a local time (2026-12-24T19:30)"
         )
     try:
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+        if instant is None:
+            return datetime.fromisoformat(text)
+        day, clock, offset = instant.groups()
+        return datetime.fromisoformat(f"{day}T{clock[:_MICROSECOND_CHARACTERS]}{offset.upper()}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise PydanticCustomError("time_value", "Input should be a time that the calendar has") from error
 
@@ -103,6 +117,24 @@ def _digits(value: Any) -> int:
     raise PydanticCustomError("int_parsing", "Input should be a whole number")
 
 
+def _known_currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise PydanticCustomError("currency", "There is no such ISO 4217 currency")
+    return code
+
+
+def _known_zone(name: str) -> str:
+    if zone_of(name) is None:
+        raise PydanticCustomError("time_zone", "There is no such IANA time zone")
+    return name
+
+
+def fault_at(field: str, message: LiteralString) -> ValidationError:
+    """What a validator of a whole model raises, so that the fault stands at the field that a client has to mend."""
+    detail = InitErrorDetails(type=PydanticCustomError("together", message), loc=(field,), input=None)
+    return ValidationError.from_exception_data("", [detail], hide_input=True)
+
+
 class NotNull:
     """Marks a field that may be left out but not be null: the request has nothing to clear there."""
 
@@ -131,7 +163,7 @@ InstantOrLocal = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": "^" + _INSTANT.pattern + "$",
+            "pattern": f"^(?:{_INSTANT.pattern}|{_LOCAL.pattern})$",
             "description": "An instant (2026-12-24T18:30:00Z) or, without an offset, the vendor's local time.",
             "examples": ["2026-12-24T18:30:00Z", "2026-12-24T19:30"],
         }
@@ -169,7 +201,8 @@ Password = Annotated[str, StringConstraints(min_length=8, max_length=128, patter
 Secret = Annotated[str, StringConstraints(max_length=128, pattern=NO_NUL)]
 """A password that is only compared, so that it need not be a good one."""
 
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
+TimeZone = Annotated[Name, AfterValidator(_known_zone)]
 Count = Annotated[int, Field(ge=1, le=INT32_MAX)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 AmountMinor = Annotated[int, Field(ge=0, le=AMOUNT_MINOR_MAX)]

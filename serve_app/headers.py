@@ -7,13 +7,13 @@ from serve_app.errors import Problem, invalid
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 WAIT_SECONDS_MAX: Final = 30
+VERSIONS_MAX: Final = 10
 NEVER: Final = -1
 """A version that no thing has: what a well-formed entity tag of somebody else's stands for."""
 
 _VERSION_DIGITS_MAX: Final = 9
-_STRONG_TAG: Final = re.compile(rb'"([\x21\x23-\x7e\x80-\xff]*)"')
-_ANY_TAG: Final = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_WAIT: Final = re.compile(rb"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_MEMBER: Final = re.compile(rb'[ \t]*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"|(\d+)|)[ \t]*(?:,|$)')
+_WAIT: Final = re.compile(rb"(?:^|,)\s*wait\s*=\s*\"?0*(\d+)\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
 def idempotency_key(raw: bytes) -> str | Problem:
@@ -22,25 +22,43 @@ def idempotency_key(raw: bytes) -> str | Problem:
     return raw.decode("latin-1")
 
 
-def expected_version(raw: bytes) -> int | Problem | None:
-    """The version that If-Match names: None for `*`, NEVER for a tag that can match nothing of ours."""
-    value = raw.strip()
-    if value == b"*":
+def expected_versions(raw: bytes) -> tuple[int, ...] | Problem | None:
+    """The versions of which If-Match wants one, ascending: None for `*`, NEVER where no tag can match a thing of ours."""
+    if raw.strip() == b"*":
         return None
-    if value.isdigit():
-        return _version(value)
-    strong = _STRONG_TAG.fullmatch(value)
-    if strong is not None:
-        return _version(strong.group(1))
-    if _ANY_TAG.fullmatch(value) is not None:
-        return NEVER
-    return invalid("If-Match", 'takes one entity tag, such as "3", or *')
+    tags = _tags(raw)
+    if not tags:
+        return invalid("If-Match", 'takes entity tags, such as "3", or *')
+    versions = tuple(sorted(set(tags) - {NEVER})) or (NEVER,)
+    if len(versions) > VERSIONS_MAX:
+        return invalid("If-Match", f"takes {VERSIONS_MAX} versions at most")
+    return versions
 
 
 def wait_seconds(raw: bytes) -> int:
     """What Prefer asks: 0..30. Preferences that are not understood are ignored, as RFC 7240 wants it."""
     found = _WAIT.search(raw)
-    return min(int(found.group(1)), WAIT_SECONDS_MAX) if found is not None else 0
+    if found is None:
+        return 0
+    digits = found.group(1)
+    return WAIT_SECONDS_MAX if len(digits) > len(str(WAIT_SECONDS_MAX)) else min(int(digits), WAIT_SECONDS_MAX)
+
+
+def _tags(raw: bytes) -> list[int]:
+    """The version of each tag of a list (RFC 9110, 8.8.3 and 5.6.1: empty members count for nothing); none if malformed."""
+    versions: list[int] = []
+    position = 0
+    while position < len(raw):
+        member = _MEMBER.match(raw, position)
+        if member is None:
+            return []
+        weak, opaque, digits = member.groups()
+        if weak is not None:
+            versions.append(NEVER)  # a weak tag never matches here
+        elif opaque is not None or digits is not None:
+            versions.append(_version(opaque if digits is None else digits))
+        position = member.end()
+    return versions
 
 
 def _version(digits: bytes) -> int:

@@ -4,7 +4,7 @@ FastAPI costs 125 us a request, twice a whole hold, so this layer is ours: a tab
 the rest in the order of API.md: body limit, 401, 422, 403, 404, then the handler.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from actors.outcome import Unavailable
 from domain.command import Caller, Role
-from domain.rejection import Rejection
+from domain.rejection import Reason, Rejection
 from serve_app import headers as header_values
 from serve_app.answer import Answer, send_answer, send_bytes
 from serve_app.auth import Tokens
@@ -54,7 +54,8 @@ class Call(Generic[BodyT, QueryT]):
     """A request that passed every check of shape. `caller` is None only where anyone may call.
 
     `id` is the UUID in the path, nil where there is none, and `segment` its text as it came. `version` is what
-    If-Match expects, None for anything. `raw` are the body's bytes.
+    If-Match expects, None for anything; where it names several, the handler is called for each until one is the thing's.
+    `raw` are the body's bytes.
     """
 
     caller: Caller | None
@@ -66,6 +67,7 @@ class Call(Generic[BodyT, QueryT]):
     address: str
     key: str | None = None
     version: int | None = None
+    other_versions: Sequence[int] = ()
     wait_seconds: int = 0
 
     @property
@@ -123,15 +125,10 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             result = await self._answer(scope, receive)
-        except StoreError as error:
-            log.warning("store_failed", path=scope["path"], method=scope["method"], error=repr(error))
-            result = problem_of_store(error)
         except ClientGone:
             return
-        except Exception:  # whatever it is, the client gets a clear answer and the process goes on
-            reference = uuid4().hex
-            log.exception("request_failed", path=scope["path"], method=scope["method"], reference=reference)
-            result = Problem(EdgeCode.INTERNAL, f"This should not have happened. Its reference in our log: {reference}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a clear answer and the process goes on
+            result = failed(error, scope["method"], scope["path"])
         if type(result) is Answer:
             await send_answer(send, result)
             return
@@ -162,7 +159,7 @@ class Endpoint:
             return _NO_TOKEN
 
         call: Call[Any, Any] = Call(caller, NIL, "", None, None, raw, "")
-        problem = self._parse(call, scope["query_string"]) or self._parse_headers(call, lines)
+        problem = self._parse(call, scope["query_string"]) or self._parse_headers(call, lines, scope["headers"])
         if problem is not None:
             return problem
         if (caller.role if caller is not None else None) not in operation.callers:
@@ -173,9 +170,19 @@ class Endpoint:
                 return not_found()
             call.id = an_id
         call.address = self._address(scope, lines)
-        return await self._handler(call)
+        result = await self._handler(call)
+        # A write under a version that the thing does not have wrote nothing, and versions only grow.
+        for version in call.other_versions:
+            if not _is_stale(result):
+                break
+            call.version = version
+            result = await self._handler(call)
+        return result
 
-    def _parse_headers(self, call: Call[Any, Any], lines: dict[bytes, bytes]) -> Problem | None:
+    def _parse_headers(
+        self, call: Call[Any, Any], lines: dict[bytes, bytes], given: Iterable[tuple[bytes, bytes]]
+    ) -> Problem | None:
+        """`lines` has the last line of each name, `given` all of them: those of a list are one list (RFC 9110, 5.3)."""
         operation = self.operation
         if operation.takes_key and b"idempotency-key" in lines:
             key = header_values.idempotency_key(lines[b"idempotency-key"])
@@ -183,12 +190,13 @@ class Endpoint:
                 return key
             call.key = key
         if operation.takes_version and b"if-match" in lines:
-            version = header_values.expected_version(lines[b"if-match"])
-            if isinstance(version, Problem):
-                return version
-            call.version = version
+            versions = header_values.expected_versions(_joined(given, b"if-match"))
+            if isinstance(versions, Problem):
+                return versions
+            if versions is not None:
+                call.version, *call.other_versions = versions
         if operation.takes_wait and b"prefer" in lines:
-            call.wait_seconds = header_values.wait_seconds(lines[b"prefer"])
+            call.wait_seconds = header_values.wait_seconds(_joined(given, b"prefer"))
         return None
 
     def _id(self, call: Call[Any, Any], segment: str) -> UUID | None:
@@ -239,6 +247,26 @@ class Endpoint:
 
 class ClientGone(Exception):
     """The client went away in the middle of its own request."""
+
+
+def failed(error: Exception, method: str, path: str) -> Problem:
+    """What the client is told of an exception. What happened goes into the log, under a reference if it is a bug."""
+    if isinstance(error, StoreError):
+        log.warning("store_failed", path=path, method=method, error=repr(error))
+        return problem_of_store(error)
+    reference = uuid4().hex
+    log.error("request_failed", path=path, method=method, reference=reference, exc_info=error)
+    return Problem(EdgeCode.INTERNAL, f"This should not have happened. Its reference in our log: {reference}")
+
+
+def _is_stale(result: Result) -> bool:
+    if isinstance(result, Problem):
+        return result.code is Reason.VERSION_CONFLICT
+    return isinstance(result, Rejection) and result.reason is Reason.VERSION_CONFLICT
+
+
+def _joined(given: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    return b", ".join([value for line, value in given if line == name])
 
 
 async def read_body(receive: Receive, declared_length: bytes | None) -> bytes | None:

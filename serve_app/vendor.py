@@ -1,9 +1,9 @@
 """The vendor service: managers open their house, log in, change it; everybody may look at it and at what is free."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from actors.client import ShardClient
 from actors.outcome import Trouble, Unavailable, VendorDone
@@ -16,7 +16,7 @@ from domain.vendor import VendorKind
 from serve_app.answer import json_answer
 from serve_app.auth import Tokens
 from serve_app.errors import Code, Problem, forbidden, invalid, invalid_fields, not_found
-from serve_app.fields import INT32_MAX, Day, Line, QueryInt, Strict
+from serve_app.fields import INT32_MAX, Day, Line, QueryInt, Strict, fault_at
 from serve_app.login import BUSY, LoginBody, LoginDesk, too_many
 from serve_app.operation import ANYONE, LOGGED_IN, Call, Operation, Result
 from serve_app.passwords import Passwords, PasswordsBusy
@@ -24,6 +24,7 @@ from serve_app.ports import Accounts, Clock, RandomBits, VendorReads
 from serve_app.rate_limits import RateLimits
 from serve_app.service import About, Service
 from serve_app.vendor_models import CreateVendorBody, UpdateVendorBody, changes_of, of_other_kind, vendor_of
+from serve_app.vendor_shape import update_of
 from serve_app.vendor_shown import (
     AvailabilityShown,
     VendorShown,
@@ -37,6 +38,7 @@ ABOUT: Final = About(
     "vendor", PREFIX, "Holdfast: vendors", "Restaurants and hotels: open one, change it, see what is free."
 )
 AVAILABILITY_DAYS_MAX: Final = 62
+_PERIOD: Final = "Input should be a date from `from` to 61 days later"
 
 _SHARD: Final[tuple[Code, ...]] = tuple(Trouble)
 _NO_SUCH: Final = not_found("There is no such vendor.")
@@ -47,6 +49,12 @@ class AvailabilityAsked(Strict):
     last: Day = Field(alias="to")
     party_size: Annotated[QueryInt, Field(ge=1, le=INT32_MAX)] = 1
     seat_type: Line | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not 0 <= (self.last - self.first).days < AVAILABILITY_DAYS_MAX:
+            raise fault_at("to", _PERIOD)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ class Vendors:
                 LOGGED_IN,
                 self.update,
                 body=UpdateVendorBody,
+                parse=update_of,
                 answer=VendorShown,
                 takes_version=True,
                 tagged=True,
@@ -169,13 +178,13 @@ class Vendors:
         vendor = await self._deps.vendors.by_id(VendorId(call.id))
         if vendor is None:
             return _NO_SUCH
+        if call.account.role is not Role.VENDOR or call.account.account_id != call.id:
+            return forbidden("Only the vendor itself may change it.")
         if call.body.kind is not None and call.body.kind != vendor.kind.value:
             return invalid("kind", "A restaurant stays a restaurant, and a hotel a hotel")
         misplaced = of_other_kind(call.body, vendor.kind)
         if misplaced:
             return invalid_fields(misplaced)
-        if call.account.role is not Role.VENDOR or call.account.account_id != call.id:
-            return forbidden("Only the vendor itself may change it.")
         command = UpdateVendor(vendor.vendor_id, call.account, changes_of(call.body), call.version)
         outcome = await self._deps.client.ask(command)
         if not isinstance(outcome, VendorDone):
@@ -186,9 +195,6 @@ class Vendors:
 
     async def availability(self, call: Call[None, AvailabilityAsked]) -> Result:
         asked = call.query
-        days = (asked.last - asked.first).days + 1
-        if not 1 <= days <= AVAILABILITY_DAYS_MAX:
-            return invalid("to", f"Input should be a date from `from` to {AVAILABILITY_DAYS_MAX - 1} days later")
         query = AvailabilityQuery(asked.first, asked.last, asked.party_size, asked.seat_type)
         rows = await self._deps.client.availability(VendorId(call.id), query)
         return rows if isinstance(rows, Rejection | Unavailable) else json_answer(availability_content(rows))

@@ -46,6 +46,7 @@ from serve_app.fields import (
     Phone,
     Strict,
     TimeOfDay,
+    TimeZone,
 )
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -178,7 +179,7 @@ class CreateVendorBody(_Optional):
     name: Name
     city: Name
     location: LocationGiven
-    time_zone: Name
+    time_zone: TimeZone
     currency: Currency
     seats: Seats
     policy: PolicyGiven | None = None
@@ -191,7 +192,7 @@ class UpdateVendorBody(_Optional):
     name: Given[Name] = None
     city: Given[Name] = None
     location: Given[LocationGiven] = None
-    time_zone: Given[Name] = None
+    time_zone: Given[TimeZone] = None
     currency: Given[Currency] = None
     seats: Given[Seats] = None
     policy: Given[PolicyGiven] = None

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from fakes.memory_store import MemoryDatabase, MemoryShardStore, Script
-from fakes.virtual_time import Clock, loop_factories
 
 from actors.limits import ShardLimits
 from actors.shard import Ending, Shard
 from storage.shard_store import Owner
+from tests.fakes.memory_store import MemoryDatabase, MemoryShardStore, Script
+from tests.fakes.virtual_time import Clock, loop_factories
 
 
 def pytest_configure(config: pytest.Config) -> None:

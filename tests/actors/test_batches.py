@@ -3,11 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-from fakes.houses import EVENING, amend, cancel, changing, confirm, guest, hold, opening, restaurant, vendor_id
-
 from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from domain.booking import BookingStatus
 from domain.rejection import Reason, Rejection
+from tests.fakes.houses import EVENING, amend, cancel, changing, confirm, guest, hold, opening, restaurant, vendor_id
 
 V = vendor_id(1)
 W = vendor_id(2)

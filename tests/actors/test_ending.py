@@ -2,12 +2,11 @@
 
 import asyncio
 
-from fakes.houses import guest, hold, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
-
 from actors.outcome import Done, Trouble
 from actors.shard import Ending
 from domain.booking import BookingStatus
+from tests.fakes.houses import guest, hold, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 V = vendor_id(1)
 

@@ -3,13 +3,12 @@
 import asyncio
 from dataclasses import replace
 
-from fakes.houses import cancel, changing, confirm, guest, hold, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
-
 from actors.outcome import Done, Trouble, VendorDone
 from domain.booking import BookingStatus
 from domain.rejection import Reason, Rejection
 from storage.errors import GuardRefused
+from tests.fakes.houses import cancel, changing, confirm, guest, hold, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 V = vendor_id(1)
 W = vendor_id(2)

@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from fakes.houses import EVENING, amend, cancel, guest, hold, opening, restaurant, vendor_id
-
 from actors.outcome import Done
 from domain.booking import BookingStatus
 from domain.command import Once
 from domain.rejection import Reason
+from tests.fakes.houses import EVENING, amend, cancel, guest, hold, opening, restaurant, vendor_id
 
 V = vendor_id(1)
 W = vendor_id(2)

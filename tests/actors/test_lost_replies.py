@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from fakes.houses import cancel, guest, hold, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
 
 from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from actors.shard import Ending
 from domain.booking import BookingStatus
 from domain.rejection import Reason
+from tests.fakes.houses import cancel, guest, hold, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 V = vendor_id(1)
 

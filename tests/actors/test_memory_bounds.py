@@ -3,11 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-from fakes.houses import EVENING, cancel, confirm, guest, hold, hotel, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
-
 from actors.outcome import Done
 from domain.rejection import Reason
+from tests.fakes.houses import EVENING, cancel, confirm, guest, hold, hotel, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 
 async def test_bookings_beyond_the_bound_are_read_from_the_database(house):

@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from fakes.houses import EVENING, cancel, changing, guest, hold, new_booking_id, opening, restaurant, vendor_id
-from fakes.memory_store import Fault, MemoryShardStore, Script
 
 from actors.limits import ShardLimits
 from actors.outcome import Done, Trouble, VendorDone
@@ -13,6 +11,8 @@ from domain.availability import AvailabilityQuery
 from domain.booking import BookingStatus
 from storage.errors import StoreUnavailable
 from storage.shard_store import Owner
+from tests.fakes.houses import EVENING, cancel, changing, guest, hold, new_booking_id, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault, MemoryShardStore, Script
 
 V = vendor_id(1)
 AWAY = Fault.UNAVAILABLE

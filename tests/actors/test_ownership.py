@@ -2,9 +2,6 @@
 
 import asyncio
 
-from fakes.houses import EVENING, guest, hold, opening, restaurant, vendor_id
-from fakes.memory_store import Fault, MemoryShardStore
-
 from actors.limits import ShardLimits
 from actors.outcome import Done, Trouble, Unavailable
 from actors.shard import Ending, Shard
@@ -12,6 +9,8 @@ from domain.availability import AvailabilityQuery
 from domain.booking import BookingStatus
 from domain.ids import bucket_of
 from storage.shard_store import Owner
+from tests.fakes.houses import EVENING, guest, hold, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault, MemoryShardStore
 
 V = vendor_id(1)
 QUERY = AvailabilityQuery(EVENING.date(), EVENING.date())

@@ -4,7 +4,17 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from fakes.houses import (
+
+from actors.addressing import BucketMap, bucket_of_command
+from actors.errors import CallLost, DecisionFailed, NobodyThere
+from actors.outcome import Done, Trouble, Unavailable, VendorDone
+from actors.remote_client import RemoteClient
+from actors.remote_lane import RemoteLimits
+from domain.availability import AvailabilityQuery
+from domain.booking import BookingStatus
+from domain.rejection import Reason
+from storage.errors import StoreUnavailable
+from tests.fakes.houses import (
     EVENING,
     amend,
     cancel,
@@ -17,16 +27,6 @@ from fakes.houses import (
     restaurant,
     vendor_id,
 )
-
-from actors.addressing import BucketMap, bucket_of_command
-from actors.errors import CallLost, DecisionFailed, NobodyThere
-from actors.outcome import Done, Trouble, Unavailable, VendorDone
-from actors.remote_client import RemoteClient
-from actors.remote_lane import RemoteLimits
-from domain.availability import AvailabilityQuery
-from domain.booking import BookingStatus
-from domain.rejection import Reason
-from storage.errors import StoreUnavailable
 
 V = vendor_id(1)
 QUERY = AvailabilityQuery(EVENING.date(), EVENING.date())

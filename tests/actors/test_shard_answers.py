@@ -1,13 +1,21 @@
 """One command at a time: what a shard answers, and what is in the database when it does."""
 
 from dataclasses import replace
+import asyncio
 from datetime import date, timedelta
 
 import pytest
-from fakes.houses import (
+
+from actors.outcome import Done, VendorDone
+from domain.availability import AvailabilityQuery
+from domain.booking import BookingStatus
+from domain.command import Caller, Role
+from domain.rejection import Reason, Rejection
+from tests.fakes.houses import (
     EVENING,
     amend,
     cancel,
+    changing,
     confirm,
     guest,
     hold,
@@ -19,12 +27,6 @@ from fakes.houses import (
     stay,
     vendor_id,
 )
-
-from actors.outcome import Done, VendorDone
-from domain.availability import AvailabilityQuery
-from domain.booking import BookingStatus
-from domain.command import Caller, Role
-from domain.rejection import Reason, Rejection
 
 V = vendor_id()
 
@@ -167,3 +169,42 @@ async def test_operators_may_cancel(house, role):
     placed = await shard.ask(hold(V))
     outcome = await shard.ask(cancel(placed.booking.booking_id, by=Caller(role, guest(0).account_id)))
     assert isinstance(outcome, Done)
+
+
+TWO_MONTHS = AvailabilityQuery(EVENING.date(), EVENING.date() + timedelta(days=61))
+
+
+async def test_availability_lets_others_in_between_two_days(house):
+    shard = await house.start()
+    await shard.ask(opening(restaurant(V)))
+    assert await shard.availability(V, TWO_MONTHS)
+    asked = asyncio.ensure_future(shard.availability(V, TWO_MONTHS))
+    turns = 0
+    while not asked.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 62
+
+
+async def test_availability_keeps_to_the_facts_it_began_with(house, monkeypatch):
+    """The vendor is compiled anew between two days, and both answers are whole: that of before and that of after."""
+    shard = await house.start()
+    await shard.ask(opening(restaurant(V, tables=2)))
+    before = await shard.availability(V, TWO_MONTHS)
+    one_slice_taken, updated = asyncio.Event(), asyncio.Event()
+    between = asyncio.sleep
+
+    async def held_up(seconds: float) -> None:
+        if asyncio.current_task() is asked and not updated.is_set():
+            one_slice_taken.set()
+            await updated.wait()
+        else:
+            await between(seconds)
+
+    monkeypatch.setattr("actors.shard.asyncio.sleep", held_up)
+    asked = asyncio.ensure_future(shard.availability(V, TWO_MONTHS))
+    await one_slice_taken.wait()
+    assert isinstance(await shard.ask(changing(V, seats=())), VendorDone)
+    updated.set()
+    assert await asked == before
+    assert await shard.availability(V, TWO_MONTHS) == []

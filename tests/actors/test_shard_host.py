@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from fakes.houses import opening, restaurant, vendor_id
-from fakes.memory_store import MemoryDatabase, MemoryShardStore, Script
 
 from actors.outcome import VendorDone
 from actors.shard import Ending
 from actors.shard_host import ShardConfig, ShardHost, load_callable, this_process
 from storage.errors import StoreUnavailable
+from tests.fakes.houses import opening, restaurant, vendor_id
+from tests.fakes.memory_store import MemoryDatabase, MemoryShardStore, Script
 
 pytestmark = pytest.mark.real_time
 
@@ -177,6 +177,6 @@ def test_a_callable_is_named_by_its_module():
 
 
 def fault():
-    from fakes.memory_store import Fault
+    from tests.fakes.memory_store import Fault
 
     return Fault.UNAVAILABLE

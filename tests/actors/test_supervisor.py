@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from fakes.virtual_time import Clock
 
 from actors.errors import NameTaken, NoActor
 from actors.supervisor import Heartbeat, Supervisor, SupervisorLimits
 from storage.errors import StoreUnavailable
+from tests.fakes.virtual_time import Clock
 
 
 @dataclass

@@ -3,12 +3,11 @@
 import asyncio
 from datetime import timedelta
 
-from fakes.houses import EVENING, confirm, guest, hold, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
-
 from actors.outcome import Done
 from domain.booking import BookingStatus
 from domain.rejection import Reason
+from tests.fakes.houses import EVENING, confirm, guest, hold, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 V = vendor_id(1)
 

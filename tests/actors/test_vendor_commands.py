@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import replace
 from datetime import time, timedelta
 
-from fakes.houses import EVENING, cancel, changing, guest, hold, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
-
 from actors.outcome import Done, VendorDone
 from domain.rejection import Reason
 from domain.vendor import SeatGroup, Service
+from tests.fakes.houses import EVENING, cancel, changing, guest, hold, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 V = vendor_id(1)
 W = vendor_id(2)

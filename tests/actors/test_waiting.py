@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from fakes.houses import EVENING, cancel, confirm, guest, hold, new_booking_id, opening, restaurant, vendor_id
-from fakes.memory_store import Fault
 
 from actors.direct_client import DirectClient
 from actors.errors import CallLost
@@ -14,6 +12,8 @@ from actors.settled_poll import SettledPoll
 from actors.waiting import News, WaitingRoom
 from domain.availability import AvailabilityQuery
 from domain.booking import BookingStatus
+from tests.fakes.houses import EVENING, cancel, confirm, guest, hold, new_booking_id, opening, restaurant, vendor_id
+from tests.fakes.memory_store import Fault
 
 V = vendor_id(1)
 

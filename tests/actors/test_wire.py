@@ -1,7 +1,6 @@
 """What travels between processes arrives equal."""
 
 import pytest
-from fakes.houses import EVENING, amend, cancel, changing, guest, hold, hotel, opening, restaurant, stay, vendor_id
 
 from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from actors.waiting import News
@@ -9,6 +8,19 @@ from actors.wire import pack, unpack
 from domain.availability import AvailabilityQuery, FreeSeats
 from domain.money import Money
 from domain.rejection import Reason, Rejection
+from tests.fakes.houses import (
+    EVENING,
+    amend,
+    cancel,
+    changing,
+    guest,
+    hold,
+    hotel,
+    opening,
+    restaurant,
+    stay,
+    vendor_id,
+)
 
 V = vendor_id(1)
 

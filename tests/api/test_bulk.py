@@ -1,6 +1,26 @@
-import pytest
+from datetime import UTC, datetime
+from uuid import UUID
 
+import httpx
+import pytest
+import structlog
+
+from domain.command import Role
+from domain.rejection import Reason, Rejection
+from serve_app.auth import SigningKeys, Tokens
+from serve_app.booking import BookingDeps, booking_app
+from storage.errors import OutcomeUnknown, StoreUnavailable
 from tests.api.driving import done, refused
+
+
+class Validity:
+    async def tokens_valid_from(self, role, account_id):
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def tokens():
+    return Tokens(SigningKeys("k", {"k": b"k" * 32}), Validity(), lambda: datetime.now(UTC))
 
 
 async def bulk(api, who, *items):
@@ -106,6 +126,48 @@ async def test_numbers_that_are_none_in_json(api, guest):
         refused(await api.http.post("/booking/bulk", content=body, headers=guest.headers), 422, "invalid_request")
     items = await bulk(api, guest, {"vendor_id": guest.id, "party_size": 10**400, "starts_at": api.at(19)})
     assert items[0]["status"] == 404
+
+
+@pytest.mark.parametrize("digits", [401, 4300])
+async def test_a_long_number_with_a_key_spoils_no_other_item(api, guest, digits):
+    house = await api.restaurant()
+    good = {"vendor_id": house.id, "party_size": 2, "starts_at": api.at(19)}
+    bad = {**good, "party_size": 10 ** (digits - 1), "idempotency_key": "long"}
+    items = await bulk(api, guest, good, bad, {**good, "idempotency_key": "short"})
+    assert [item["status"] for item in items] == [201, 409, 201]
+    assert items[1]["problem"]["code"] == "party_too_large"
+
+
+async def test_an_item_that_fails_is_answered_for_itself(tokens):
+    """A bug and a store that is away: the others were written, so they are told so."""
+    failures = {1: RuntimeError("secret"), 2: StoreUnavailable("away"), 3: OutcomeUnknown("lost")}
+
+    class Client:
+        async def ask(self, command):
+            if command.party_size in failures:
+                raise failures[command.party_size]
+            return Rejection(Reason.NO_AVAILABILITY, "Full.")
+
+    app = booking_app(BookingDeps(Client(), tokens, lambda: 1))
+    token = tokens.issue(Role.USER, UUID(int=1))
+    good = {"vendor_id": str(UUID(int=0)), "starts_at": "2030-01-02T19:00"}
+    with structlog.testing.capture_logs() as logs:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+            response = await http.post(
+                "/booking/bulk",
+                json={"bookings": [{**good, "party_size": size} for size in (1, 2, 3, 4)]},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+    problems = [item["problem"] for item in done(response, 207)["items"]]
+    assert [(problem["status"], problem["code"], problem["transient"]) for problem in problems] == [
+        (500, "internal", False),
+        (503, "dependency_unavailable", True),
+        (503, "outcome_unknown", True),
+        (409, "no_availability", True),
+    ]
+    assert "secret" not in response.text
+    assert [line["event"] for line in logs] == ["request_failed", "store_failed", "store_failed"]
+    assert logs[0]["reference"] in problems[0]["detail"]
 
 
 async def test_as_many_as_allowed(api, guest):

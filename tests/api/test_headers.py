@@ -1,29 +1,40 @@
 import pytest
 
 from serve_app.errors import Problem
-from serve_app.headers import NEVER, expected_version, idempotency_key, wait_seconds
+from serve_app.headers import NEVER, VERSIONS_MAX, expected_versions, idempotency_key, wait_seconds
 
 
 @pytest.mark.parametrize(
-    ("raw", "version"),
+    ("raw", "versions"),
     [
-        (b'"3"', 3),
-        (b' "3" ', 3),
-        (b"3", 3),
+        (b'"3"', (3,)),
+        (b' "3" ', (3,)),
+        (b"3", (3,)),
         (b"*", None),
-        (b'"abc"', NEVER),
-        (b'W/"3"', NEVER),
-        (b'""', NEVER),
-        (b'"99999999999999999999"', NEVER),
+        (b'"abc"', (NEVER,)),
+        (b'W/"3"', (NEVER,)),
+        (b'""', (NEVER,)),
+        (b'"99999999999999999999"', (NEVER,)),
+        (b'"1", "2"', (1, 2)),
+        (b'"2","1" ,\t"2"', (1, 2)),
+        (b'W/"1", "x,y", "7"', (7,)),
+        (b'W/"1", "x"', (NEVER,)),
+        (b', "4",, ', (4,)),
     ],
 )
-def test_if_match(raw, version):
-    assert expected_version(raw) == version
+def test_if_match(raw, versions):
+    assert expected_versions(raw) == versions
 
 
-@pytest.mark.parametrize("raw", [b"", b"abc", b'"3', b'"1", "2"', b"-1", b'"\x00"'])
+MORE_THAN_ALLOWED = b", ".join(b'"%d"' % number for number in range(VERSIONS_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b",", b"abc", b'"3', b'"1" "2"', b'"1", *', b'"1", x', b"-1", b'"\x00"', MORE_THAN_ALLOWED],
+)
 def test_if_match_malformed_is_named(raw):
-    problem = expected_version(raw)
+    problem = expected_versions(raw)
     assert isinstance(problem, Problem)
     assert problem.errors[0].path == "If-Match"
 
@@ -35,6 +46,10 @@ def test_if_match_malformed_is_named(raw):
         (b"wait=0", 0),
         (b"wait=31", 30),
         (b"wait=999999", 30),
+        (b"wait=9999999999", 30),
+        (b"wait=" + b"9" * 5000, 30),
+        (b"wait=" + b"0" * 50 + b"7", 7),
+        (b"wait=000", 0),
         (b"respond-async, wait=5", 5),
         (b"Wait = 7; foo", 7),
         (b"wait=-1", 0),

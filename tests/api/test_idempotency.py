@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from serve_app.booking_models import once_of
 from tests.api.driving import done, refused
 
 KEY = {"Idempotency-Key": "the same"}
@@ -122,9 +123,59 @@ async def test_a_key_of_a_hold_is_none_for_a_status(api, guest):
     refused(await api.set_status(guest, booking["booking_id"], "CANCELLED", headers=KEY), 409, "idempotency_key_reused")
 
 
-@pytest.mark.parametrize("wait", ["wait=1", "wait=0"])
-async def test_a_replay_carries_the_first_answer_even_if_it_waits(api, guest, wait):
+async def test_a_replay_that_waits_shows_the_settled_booking_like_the_first_request_did(api, guest):
+    house = await api.restaurant(policy={"approval": "manual"})
+    waiting = {**KEY, "Prefer": "wait=30"}
+    first = asyncio.create_task(api.hold(guest, house, headers=waiting))
+    while not (items := done(await api.http.get(f"/bookings/user/{guest.id}", headers=guest.headers))["items"]):
+        await asyncio.sleep(0)
+    second = asyncio.create_task(api.hold(guest, house, headers=waiting))
+    confirmed = done(await api.set_status(house, items[0]["booking_id"], "CONFIRMED"))
+    answers = [await first, await second, await api.hold(guest, house, headers=waiting)]
+    assert [done(answer, 201) for answer in answers] == [confirmed] * 3
+    assert {answer.headers["etag"] for answer in answers} == {'"2"'}
+    assert [replayed(answer) for answer in answers] == [False, True, True]
+
+
+@pytest.mark.parametrize("prefer", [{}, {"Prefer": "wait=0"}])
+async def test_a_replay_that_does_not_wait_is_the_first_answer(api, guest, prefer):
     house = await api.restaurant(policy={"approval": "manual"})
     first = await api.hold(guest, house, headers=KEY)
     done(await api.set_status(house, first.json()["booking_id"], "CONFIRMED"))
-    assert (await api.hold(guest, house, headers={**KEY, "Prefer": wait})).content == first.content
+    assert (await api.hold(guest, house, headers={**KEY, **prefer})).content == first.content
+
+
+async def test_a_replay_waits_no_longer_than_it_asks(api, guest):
+    house = await api.restaurant(policy={"approval": "manual"})
+    first = await api.hold(guest, house, headers=KEY)
+    assert (await api.hold(guest, house, headers={**KEY, "Prefer": "wait=1"})).content == first.content
+
+
+@pytest.mark.parametrize("digits", [20, 401, 4300])
+async def test_a_key_goes_with_a_number_of_any_length(api, guest, digits):
+    """What is too large for a double is refused or obeyed for what it says, with a key as without one."""
+    house, hotel = await api.restaurant(), await api.hotel()
+    booking_id = (await api.booked(guest, house))["booking_id"]
+    number = b"9" * digits
+    headers = {**guest.headers, **KEY}
+    hold = b'{"party_size": %b, "starts_at": "%b"}' % (number, api.at(19).encode())
+    refused(
+        await api.http.post(f"/booking/vendor/{house.id}", content=hold, headers=headers), 409, "party_too_large"
+    )
+    stay = b'{"party_size": 2, "check_in": "%b", "check_out": "%b", "quantity": %b}'
+    stay %= (str(api.day(7)).encode(), str(api.day(8)).encode(), number)
+    response = await api.http.post(f"/booking/vendor/{hotel.id}", content=stay, headers=headers)
+    assert response.status_code in {409, 422}, response.text
+    amended = b'{"party_size": %b}' % number
+    refused(await api.http.put(f"/booking/{booking_id}", content=amended, headers=headers), 409, "party_too_large")
+    status = b'{"status": "AVAILED", "bill": {"amount_minor": %b, "currency": "EUR"}}' % number
+    refused(
+        await api.http.put(f"/booking/{booking_id}/status", content=status, headers=headers), 422, "invalid_request"
+    )
+
+
+async def test_long_numbers_make_different_requests():
+    """Two whole numbers that are one double are still two."""
+    bodies = [b'{"party_size": 36893488147419103233}', b'{"party_size": 36893488147419103234}']
+    prints = {once_of("k", "POST /x", body).fingerprint for body in bodies}
+    assert len(prints) == 2

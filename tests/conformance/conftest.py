@@ -3,9 +3,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from conformance.stores import ACTOR, World, house
-from fakes.houses import vendor_id
-from fakes.memory_store import MemoryDatabase, MemoryShardStore
 
 from domain.event import VendorCreated
 from domain.ids import VendorId
@@ -14,6 +11,9 @@ from storage.directory import Directory
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
 from storage.shard_store import Lease, ShardStore
+from tests.conformance.stores import ACTOR, World, house
+from tests.fakes.houses import vendor_id
+from tests.fakes.memory_store import MemoryDatabase, MemoryShardStore
 
 
 class MemoryWorld:

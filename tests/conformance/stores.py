@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
-from fakes.houses import EVENING, OPENED, guest, restaurant
-
 from domain.booking import BookedSeat, Booking, BookingStatus, Contact, Terms
 from domain.event import BookingAmended, BookingCancelled, BookingConfirmed, BookingEvent, HoldPlaced
 from domain.ids import BookingId, UserId, VendorId, booking_id_from
 from domain.money import Money
 from domain.vendor import SeatGroup, Vendor, VendorKind
 from storage.shard_store import Batch, Lease, Owner, ShardStore, WordChange
+from tests.fakes.houses import EVENING, OPENED, guest, restaurant
 
 ACTOR = Owner("actor-1", "node-1", 11)
 OTHER = Owner("actor-2", "node-2", 22)

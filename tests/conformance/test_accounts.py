@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from conformance.stores import ACTOR, house
-from fakes.houses import vendor_id
 
 from domain.command import Role
 from domain.event import VendorCreated
@@ -17,6 +15,8 @@ from storage.directory import Directory
 from storage.errors import EmailTaken, VersionConflict
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
+from tests.conformance.stores import ACTOR, house
+from tests.fakes.houses import vendor_id
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANNA = User(UserId(UUID(int=77)), 1, "anna@example.org", "Anna", NOW, NOW, phone="+49123", locale="de")

@@ -4,8 +4,6 @@ import asyncio
 
 import asyncpg
 import pytest
-from conformance.stores import ACTOR, booking, cancelled, changing, house, placing
-from fakes.houses import vendor_id
 
 from domain.event import VendorCreated
 from domain.ids import seat_id_of
@@ -13,6 +11,8 @@ from storage.audit import Audit
 from storage.directory import Directory
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
+from tests.conformance.stores import ACTOR, booking, cancelled, changing, house, placing
+from tests.fakes.houses import vendor_id
 
 V = vendor_id(1, bucket=4095)
 

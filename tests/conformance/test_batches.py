@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from conformance.stores import booking, cancelled, changing, confirmed, ids, moved, placing, words
-from fakes.houses import vendor_id
 
 from domain.booking import BookingStatus
 from storage.errors import GuardRefused
 from storage.shard_store import Answer, Batch, WordChange
+from tests.conformance.stores import booking, cancelled, changing, confirmed, ids, moved, placing, words
+from tests.fakes.houses import vendor_id
 
 TOP_BIT = (1 << 29) * 64 + 63
 

@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from conformance.stores import ACTOR, booking, cancelled, changing, house, ids, placing
-from fakes.houses import EVENING, guest, vendor_id
 
 from domain.booking import BookingStatus
 from domain.booking_list import BookingFilter, ListPosition
@@ -15,6 +13,8 @@ from storage.bookings import BookingReads
 from storage.directory import Directory
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
+from tests.conformance.stores import ACTOR, booking, cancelled, changing, house, ids, placing
+from tests.fakes.houses import EVENING, guest, vendor_id
 
 ALL = BookingFilter()
 USER = UserId(guest(1).account_id)

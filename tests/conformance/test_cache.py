@@ -5,15 +5,15 @@ import socket
 from datetime import UTC, datetime
 
 import pytest
-from conformance.stores import house
-from conformance.waiting import until
-from fakes.houses import vendor_id
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from storage.cache import VersionedCache
 from storage.vendors import VendorReads
+from tests.conformance.stores import house
+from tests.conformance.waiting import until
+from tests.fakes.houses import vendor_id
 
 
 def client(url):

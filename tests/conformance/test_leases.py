@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from conformance.stores import ACTOR, OTHER, booking, house, ids, placing
-from fakes.houses import OPENED, vendor_id
 
 from domain.event import VendorCreated, VendorUpdated
 from storage.errors import Fenced
+from tests.conformance.stores import ACTOR, OTHER, booking, house, ids, placing
+from tests.fakes.houses import OPENED, vendor_id
 
 
 async def test_nobody_takes_a_shard_that_names_nobody(store):

@@ -4,9 +4,6 @@ import asyncio
 
 import asyncpg
 import pytest
-from conformance.stores import ACTOR, booking, house, ids, placing
-from conformance.waiting import until
-from fakes.houses import vendor_id
 
 from domain.event import HoldPlaced, VendorCreated
 from holdfast.embedded_postgres import EmbeddedPostgres
@@ -16,6 +13,9 @@ from storage.migrate import migrate
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
 from storage.shard_store import Batch, WordChange
+from tests.conformance.stores import ACTOR, booking, house, ids, placing
+from tests.conformance.waiting import until
+from tests.fakes.houses import vendor_id
 
 OURS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
 WRITERS = f"{OURS} AND application_name LIKE 'holdfast shard=0 epoch=%'"

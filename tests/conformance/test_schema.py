@@ -7,8 +7,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from conformance.stores import ACTOR, booking, house, placing
-from fakes.houses import EVENING, vendor_id
 from pogo_core.util import migrate as pogo
 
 from domain.event import VendorCreated
@@ -19,6 +17,8 @@ from storage.event_json import events_of_outbox
 from storage.migrate import MIGRATIONS, migrate
 from storage.postgres import Database, sql
 from storage.postgres_shard_store import PostgresShardStore
+from tests.conformance.stores import ACTOR, booking, house, placing
+from tests.fakes.houses import EVENING, vendor_id
 
 SEED = {"user", "city", "vendor", "vendor_seat", "vendor_datetimeslot", "bookable_seat_slot", "booking"}
 SQL = Path(__file__).parents[2] / "storage" / "sql"

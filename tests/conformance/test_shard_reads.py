@@ -3,11 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from conformance.stores import booking, cancelled, changing, confirmed, house, ids, placing
-from fakes.houses import vendor_id
-
 from domain.booking import BookingStatus
 from domain.event import VendorCreated
+from tests.conformance.stores import booking, cancelled, changing, confirmed, house, ids, placing
+from tests.fakes.houses import vendor_id
 
 
 async def test_every_bucket_has_a_shard(world, store):

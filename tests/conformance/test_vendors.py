@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import date, time
 
 import pytest
-from conformance.stores import booking, cancelled, changing, house, placing, slot_at, words
-from fakes.houses import OPENED, hotel, vendor_id
 
 from domain.event import VendorCreated, VendorUpdated
 from domain.money import Money
@@ -22,6 +20,8 @@ from domain.vendor import (
     VendorKind,
 )
 from storage.errors import EmailTaken, GuardRefused
+from tests.conformance.stores import booking, cancelled, changing, house, placing, slot_at, words
+from tests.fakes.houses import OPENED, hotel, vendor_id
 
 RICH = replace(
     house(vendor_id(5)),

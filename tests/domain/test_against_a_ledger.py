@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from desk import GUEST, HOUSE, Desk, at, hotel, reason, restaurant, room, service, table
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -20,6 +19,7 @@ from domain.ids import BookingId
 from domain.rejection import Reason, Rejection
 from domain.vendor import Approval, Policy, SeatGroup, TurnTime, Vendor, VendorKind
 from domain.vendor_state import VendorState
+from tests.domain.desk import GUEST, HOUSE, Desk, at, hotel, reason, restaurant, room, service, table
 
 Pair = tuple[int, int]
 HELD = (BookingStatus.BLOCKED, BookingStatus.CONFIRMED, BookingStatus.AVAILED, BookingStatus.NO_SHOW)

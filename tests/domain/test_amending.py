@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from desk import NOW, Desk, day, hotel, reason, restaurant, room, seat_names, service, table, utc
 
 from domain.booking import Booking
 from domain.money import Money
 from domain.rejection import Reason, Rejection
 from domain.vendor import Approval, Closure, Deposit, DepositKind, Policy, StayRules, TurnTime
+from tests.domain.desk import NOW, Desk, day, hotel, reason, restaurant, room, seat_names, service, table, utc
 
 MANUAL = Policy(approval=Approval.MANUAL)
 
@@ -287,3 +287,20 @@ def test_a_booking_counted_in_an_older_step_is_moved_whole() -> None:
     desk.now = NOW + timedelta(days=1)
     desk.mark(after, "CANCELLED")
     assert desk.held(1) == set()
+
+
+def test_a_seats_later_closure_does_not_touch_the_booking() -> None:
+    """Only a new time or date, or another seat, must be in sale."""
+    closed = (Closure(day("24"), day("25")),)
+    desk = Desk(restaurant(table("A", 4)))
+    booking = desk.booked("24T19:00")
+    reloaded(desk, seats=(table("A", 4, closures=closed),))
+    assert seat_names(amended(desk, booking, party_size=3)) == ["A"]
+    assert reason(desk.amend(booking, starts_at="24T20:00")) is Reason.NO_AVAILABILITY
+    assert reason(desk.hold("24T12:00")) is Reason.NO_AVAILABILITY
+    house = Desk(hotel(room("R"), room("S")))
+    stay = house.booked(("24", "26"), 1)
+    reloaded(house, seats=(room("R", closures=closed), room("S")))
+    assert seat_names(amended(house, stay, party_size=2)) == ["R"]
+    assert seat_names(amended(house, stay, quantity=2, party_size=3)) == ["R", "S"]
+    assert seat_names(amended(house, stay, quantity=1, party_size=1, check_out="27")) == ["S"]

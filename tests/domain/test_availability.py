@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from desk import GUEST, NOW, VENDOR_ID, Desk, at, day, hotel, reason, restaurant, room, service, table, utc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.availability import AvailabilityQuery, FreeSeats, availability
+from domain.availability import NIGHTS_A_SLICE, AvailabilityQuery, FreeSeats, availability, availability_slices
 from domain.command import PlaceHold, SittingTime, StayDates
 from domain.decide import decide_hold
 from domain.ids import booking_id_from
 from domain.money import Money
 from domain.rejection import Reason, Rejection
 from domain.vendor import Closure, Policy, Vendor
+from tests.domain.desk import GUEST, NOW, VENDOR_ID, Desk, at, day, hotel, reason, restaurant, room, service, table, utc
 
 
 def shown(desk: Desk, first: str, last: str, **query: object) -> list[FreeSeats]:
@@ -157,6 +157,67 @@ def test_free_is_what_can_be_booked(name: str, party: int, holds: int, data: st.
             free.discard(moment)
     if seat_type is None:
         assert not free
+
+
+def test_days_come_one_by_one_and_show_what_was_booked_meanwhile() -> None:
+    desk = Desk(restaurant(table("A"), services=(service("19:00", "19:00"),)))
+    slices = availability_slices(desk.state, AvailabilityQuery(day("24"), day("27")), now=desk.now)
+    assert not isinstance(slices, Rejection)
+    assert [row.date for row in next(slices)] == [day("24")]
+    desk.booked("24T19:00")
+    desk.booked("26T19:00")
+    assert [[row.date for row in rows] for rows in slices] == [[day("25")], [], [day("27")]]
+    house = Desk(hotel())
+    nights = availability_slices(house.state, AvailabilityQuery(day("01"), day("31")), now=house.now)
+    assert not isinstance(nights, Rejection)
+    assert [len(rows) for rows in nights] == [NIGHTS_A_SLICE, 31 - NIGHTS_A_SLICE]
+
+
+TABLES = (
+    table("A", 2, price=Money(500, "EUR")),
+    table("B", 2, price=Money(300, "EUR")),
+    table("C", 4, 2, seat_type="sofa", closures=(Closure(date(2026, 12, 24), date(2026, 12, 24)),)),
+    table("D", 4, 3, price=Money(900, "EUR")),
+    table("E", 2, seat_type="sofa"),
+)
+COMBINED = (("A", "B"), ("B", "D"), ("D", "A"), ("C", "E"), ("E", "A"), ("A", "B", "D"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["24T19:00", "25T19:00"]), st.integers(1, 9)), max_size=4), st.integers(1, 9))
+def test_counts_and_prices_are_those_of_counting_one_by_one(holds: list[tuple[str, int]], party: int) -> None:
+    desk = Desk(restaurant(*TABLES, services=(service("19:00", "19:00"),), combinations=COMBINED))
+    busy = [(when, desk.hold(when, size)) for when, size in holds]
+    expected = []
+    for on in ("24", "25"):
+        taken = {
+            name
+            for when, booking in busy
+            if when.startswith(on) and reason(booking) is None
+            for name in seat_names(booking)
+        }
+        free = {
+            seat.name: seat
+            for seat in TABLES
+            if seat.name not in taken and not any(closure.first <= day(on) <= closure.last for closure in seat.closures)
+        }
+        for seat_type in ("table", "sofa"):
+            single = [
+                s for s in free.values() if s.seat_type == seat_type and s.capacity_min <= party <= s.capacity_max
+            ]
+            together = [
+                [seat for seat in TABLES if seat.name in names]
+                for names in COMBINED
+                if set(names) <= set(free) and free[names[0]].seat_type == seat_type
+            ]
+            count = len(single) or sum(
+                max(s.capacity_max for s in seats) < party <= sum(s.capacity_max for s in seats) for seats in together
+            )
+            prices = [seat.price for seat in single]
+            price = None if None in prices else min(prices, key=lambda price: price.amount_minor, default=None)
+            if count:
+                expected.append(FreeSeats(day(on), utc(f"{on}T19:00"), seat_type, count, price))
+    assert shown(desk, "24", "25", party_size=party) == expected
 
 
 def every_moment(vendor: Vendor, first: date, last: date) -> Iterator[str | tuple[str, str]]:

@@ -4,22 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from desk import (
-    GUEST,
-    HOUSE,
-    NOW,
-    OPERATOR,
-    OTHER_GUEST,
-    OTHER_HOUSE,
-    SYSTEM,
-    Desk,
-    hotel,
-    reason,
-    restaurant,
-    room,
-    table,
-    utc,
-)
 
 from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, Caller, ExpireHold, SetStatus, SettleEnded
@@ -36,6 +20,22 @@ from domain.evolve import word_changes
 from domain.money import Money
 from domain.rejection import Reason, Rejection
 from domain.vendor import Approval, Deposit, DepositKind, Policy
+from tests.domain.desk import (
+    GUEST,
+    HOUSE,
+    NOW,
+    OPERATOR,
+    OTHER_GUEST,
+    OTHER_HOUSE,
+    SYSTEM,
+    Desk,
+    hotel,
+    reason,
+    restaurant,
+    room,
+    table,
+    utc,
+)
 
 MANUAL = Policy(approval=Approval.MANUAL)
 DEPOSIT = Policy(deposit=Deposit(DepositKind.PER_BOOKING, 2000))

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from desk import GUEST, HOUSE, NOW, OPERATOR, VENDOR_ID, Desk, at, hotel, reason, restaurant, room, service, table
 
 from domain.booking import Booking
 from domain.command import Caller, PlaceHold, SittingTime, StayDates, When
@@ -12,6 +11,21 @@ from domain.decide import decide_hold, may_hold
 from domain.ids import booking_id_from
 from domain.rejection import Reason, Rejection
 from domain.vendor import Policy, StayRules, Vendor
+from tests.domain.desk import (
+    GUEST,
+    HOUSE,
+    NOW,
+    OPERATOR,
+    VENDOR_ID,
+    Desk,
+    at,
+    hotel,
+    reason,
+    restaurant,
+    room,
+    service,
+    table,
+)
 
 WINDOW = Reason.OUTSIDE_BOOKING_WINDOW
 ALL_DAY = (service("00:00", "23:30", 30),)

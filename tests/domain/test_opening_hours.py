@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from desk import Desk, at, day, hotel, reason, restaurant, room, seat_names, service, table, utc
 
 from domain.booking import Booking
 from domain.rejection import Reason
 from domain.start_table import start_table
 from domain.vendor import Closure, Vendor
+from tests.domain.desk import Desk, at, day, hotel, reason, restaurant, room, seat_names, service, table, utc
 
 CLOSED = Reason.OUTSIDE_OPENING_HOURS
 LATE = restaurant(services=(service("18:00", "01:30", days=(4, 5)),))  # Fridays and Saturdays

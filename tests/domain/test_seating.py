@@ -1,11 +1,20 @@
 """Which seats a party gets, and why it gets none."""
 
+from datetime import timedelta
+from itertools import combinations
+
 import pytest
-from desk import Desk, day, hotel, reason, restaurant, room, seat_names, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.ids import seat_id_of
+from domain.local_time import day_of
 from domain.rejection import Reason
-from domain.vendor import SeatGroup, TurnTime, Vendor
+from domain.room_choice import rooms_for
+from domain.vendor import Closure, SeatGroup, TurnTime, Vendor
+from domain.vendor_facts import compile_facts
+from domain.vendor_state import VendorState
+from tests.domain.desk import Desk, day, hotel, opened, reason, restaurant, room, seat_names, table
 
 TABLES = restaurant(table("two", 2), table("four", 4), table("six", 6), table("eight", 8))
 MINIMA = restaurant(table("two", 2), table("four", 4, 3), table("eight", 8, 5))
@@ -328,3 +337,69 @@ def test_the_pace_moves_with_an_amendment() -> None:
     assert reason(desk.amend(booking, starts_at="24T21:00")) is None
     assert reason(desk.amend(other, starts_at="24T19:00")) is None
     assert desk.state.covers_at(desk.bookings[other.booking_id].first_slot) == 6
+
+
+MINIMA_OF_ROOMS = hotel(room("A", 2, 2, quantity=2), room("B", 4, quantity=2))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "party", "seats"),
+    [
+        (MINIMA_OF_ROOMS, 3, ["A", "B"]),
+        (MINIMA_OF_ROOMS, 2, ["B", "B"]),
+        (MINIMA_OF_ROOMS, 4, ["A", "A"]),
+        (hotel(room("A", 2), room("B", 4, 4), room("C", 5)), 4, ["A", "C"]),
+        (hotel(room("dear", 2, 2, price=9), room("cheap", 2, price=8), room("small", 1)), 2, ["cheap", "small"]),
+    ],
+)
+def test_rooms_whose_least_party_counts(vendor: Vendor, party: int, seats: list[str]) -> None:
+    assert seat_names(Desk(vendor).hold(("24", "26"), party, quantity=2)) == seats
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(0, 4), st.integers(1, 3)), min_size=1, max_size=6),
+    st.integers(1, 4),
+    st.integers(1, 20),
+)
+def test_rooms_are_the_best_of_all_choices(sizes: list[tuple[int, int, int]], quantity: int, party: int) -> None:
+    seats = [room(str(i), least + more, least, price=price) for i, (least, more, price) in enumerate(sizes)]
+    costs = [
+        (sum(seat.capacity_max for seat in chosen), sum(seat.price.amount_minor for seat in chosen if seat.price))
+        for chosen in combinations(seats, quantity)
+        if sum(seat.capacity_min for seat in chosen) <= party <= sum(seat.capacity_max for seat in chosen)
+    ]
+    outcome = Desk(hotel(*seats)).hold(("24", "25"), party, quantity=quantity)
+    if not costs:
+        assert reason(outcome) in {Reason.NO_AVAILABILITY, Reason.PARTY_TOO_LARGE}
+        return
+    chosen = [seats[int(name)] for name in seat_names(outcome)]
+    assert len(chosen) == quantity
+    assert sum(seat.capacity_min for seat in chosen) <= party
+    cost = sum(seat.capacity_max for seat in chosen), sum(seat.price.amount_minor for seat in chosen if seat.price)
+    assert cost == min(costs)
+
+
+def test_a_house_of_too_many_sizes_is_still_answered() -> None:
+    """No two rooms alike: not every choice is weighed, and what is chosen still fits."""
+    plan = VendorState.of(opened(hotel(*(room(str(i), i + 1, i % 3 + 1) for i in range(600)))), (), {}).facts.plan
+    free = [(seat_class.start, seat_class) for seat_class in plan.classes]
+    rooms = rooms_for(free, 9_000, 100, 1_000)
+    assert rooms is not None
+    assert len({position for position, _ in rooms}) == 100
+    assert sum(c.capacity_min for _, c in rooms) <= 9_000 <= sum(c.capacity_max for _, c in rooms)
+
+
+def test_closures_of_a_large_group_are_kept_once() -> None:
+    closures = tuple(Closure(day("24") + timedelta(days=2 * n), day("24") + timedelta(days=2 * n)) for n in range(150))
+    vendor = opened(hotel(room("R", quantity=9_999, closures=closures), room("S", seat_type="s")))
+    plan = compile_facts(vendor).plan
+    assert len(plan.closures) == 150
+    first = day_of(day("24"))
+    closed = plan.closed_between(first, first)
+    assert (len(closed), sum(closed)) == (10_000, 9_999)
+    assert not plan.closed_between(first + 1, first + 1)
+    desk = Desk(vendor)
+    assert seat_names(desk.hold(("24", "25"))) == ["S"]
+    assert seat_names(desk.hold(("25", "26"))) == ["R"]
+    assert reason(desk.hold(("24", "26"))) is Reason.NO_AVAILABILITY

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from desk import Desk, hotel, opened, restaurant, room, service, table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from domain.slots import run_words
 from domain.vendor import Closure, Vendor, VendorKind
 from domain.vendor_facts import compile_facts
 from domain.vendor_state import VendorState
+from tests.domain.desk import Desk, hotel, opened, restaurant, room, service, table
 
 
 def test_what_the_database_holds_is_what_memory_shows() -> None:

@@ -2,25 +2,9 @@
 
 from dataclasses import replace
 from datetime import UTC, date, time, timedelta
+from itertools import combinations, islice
 
 import pytest
-from desk import (
-    EVERY_DAY,
-    GUEST,
-    HOUSE,
-    NOW,
-    OPERATOR,
-    OTHER_HOUSE,
-    Desk,
-    hotel,
-    opened,
-    reason,
-    restaurant,
-    room,
-    seat_names,
-    service,
-    table,
-)
 
 from domain.booking import Booking
 from domain.command import Caller, CreateVendor, SetStatus, UpdateVendor
@@ -42,10 +26,38 @@ from domain.vendor import (
     Vendor,
     VendorKind,
 )
+from tests.domain.desk import (
+    EVERY_DAY,
+    GUEST,
+    HOUSE,
+    NOW,
+    OPERATOR,
+    OTHER_HOUSE,
+    Desk,
+    hotel,
+    opened,
+    reason,
+    restaurant,
+    room,
+    seat_names,
+    service,
+    table,
+)
 
 NAN, INF = float("nan"), float("inf")
 TOO_LONG = "x" * 201
 EUR, USD = Money(100, "EUR"), Money(100, "USD")
+
+
+ROOMFUL = tuple(table(f"T{number}") for number in range(60))
+
+
+def many_types(count: int) -> tuple[SeatGroup, ...]:
+    return tuple(table(f"T{number}", seat_type=f"type {number}") for number in range(count))
+
+
+def pairs(count: int) -> tuple[tuple[str, ...], ...]:
+    return tuple(islice(combinations([seat.name for seat in ROOMFUL], 2), count))
 
 
 def created(vendor: Vendor) -> VendorCreated | Rejection:
@@ -126,6 +138,11 @@ def test_a_vendor_is_opened() -> None:
         ({"seats": (table("A"),), "combinations": (("A", "B"),)}, "combinations[0][1]"),
         ({"seats": (table("A"), table("B", quantity=2)), "combinations": (("A", "B"),)}, "combinations[0][1]"),
         ({"seats": (table("A"), table("B")), "combinations": (("A", "B"), ("B", "A"))}, "combinations[1]"),
+        ({"seats": many_types(101)}, "seats[100].seat_type"),
+        ({"seats": ROOMFUL, "combinations": pairs(201)}, "combinations"),
+        ({"seats": ROOMFUL, "combinations": (tuple(seat.name for seat in ROOMFUL[:51]),)}, "combinations[0]"),
+        ({"seats": many_types(18), "services": (service("00:00", "23:55", 5),)}, "services"),
+        ({"seats": many_types(18), "services": (service("12:00", "11:55", 5),)}, "services"),
         ({"covers_per_step": 0}, "pacing.covers_per_step"),
         ({"stay": StayRules(min_nights=2)}, "stay"),
         ({"check_in": time(15, 0, 1)}, "check_in"),
@@ -177,6 +194,11 @@ def test_what_makes_no_sense_for_a_hotel(changes: dict[str, object], path: str) 
         hotel(room("R", price=0), policy=Policy(deposit=Deposit(DepositKind.PERCENT, percent=100))),
         hotel(stay=StayRules(365, 365)),
         hotel(seats=()),
+        hotel(*many_types(100)),
+        restaurant(*many_types(100), services=(service("12:00", "22:00", 15), service("12:00", "14:00", 15))),
+        restaurant(*many_types(17), services=(service("00:00", "23:55", 5), service("00:00", "23:55", 15))),
+        restaurant(*ROOMFUL, combinations=pairs(200)),
+        restaurant(*ROOMFUL, combinations=(tuple(seat.name for seat in ROOMFUL[:50]),)),
     ],
 )
 def test_the_bounds_themselves_are_allowed(vendor: Vendor) -> None:

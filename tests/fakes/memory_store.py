@@ -11,13 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
 
-from fakes.memory_database import MemoryDatabase
-
 from domain.booking import Booking, BookingStatus
 from domain.event import VendorCreated, VendorUpdated
 from domain.ids import BookingId, VendorId, bucket_of
 from storage.errors import EmailTaken, Fenced, GuardRefused, OutcomeUnknown, StoreUnavailable
 from storage.shard_store import Answer, Batch, Lease, Owner, VendorRecord
+from tests.fakes.memory_database import MemoryDatabase
 
 
 class Fault(Enum):

@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from conformance.stores import ACTOR, house
-from fakes.houses import vendor_id
 
 from domain.event import VendorCreated
 from storage.audit import Audit
@@ -13,6 +11,8 @@ from storage.directory import Directory
 from storage.postgres import Database, sql
 from storage.postgres_shard_store import PostgresShardStore
 from storage.shard_store import Lease
+from tests.conformance.stores import ACTOR, house
+from tests.fakes.houses import vendor_id
 
 V = vendor_id(1)
 

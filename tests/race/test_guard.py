@@ -9,9 +9,15 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
-from conformance.stores import ACTOR, booking, cancelled, changing, confirmed, house, ids, placing, words
-from fakes.houses import vendor_id
-from race_conditions import (
+
+from domain.booking import BookingStatus
+from domain.event import VendorCreated
+from domain.ids import seat_id_of
+from storage.errors import Fenced, GuardRefused
+from storage.shard_store import Answer, Batch, WordChange
+from tests.conformance.stores import ACTOR, booking, cancelled, changing, confirmed, house, ids, placing, words
+from tests.fakes.houses import vendor_id
+from tests.race.race_conditions import (
     FORGIVING_ANSWERS,
     NO_ANSWER_CHECK,
     NO_BIT_COUNT,
@@ -27,12 +33,6 @@ from race_conditions import (
     NO_VERSION,
     NO_WORD_CHECK,
 )
-
-from domain.booking import BookingStatus
-from domain.event import VendorCreated
-from domain.ids import seat_id_of
-from storage.errors import Fenced, GuardRefused
-from storage.shard_store import Answer, Batch, WordChange
 
 V = vendor_id(1)
 

@@ -11,8 +11,6 @@ from secrets import randbits
 
 import httpx
 import pytest
-from fakes.houses import EVENING, guest, opening, restaurant, vendor_id
-from race_conditions import NO_FENCE, NO_GUARD
 
 from actors.addressing import BucketMap
 from actors.direct_client import DirectClient
@@ -25,6 +23,8 @@ from domain.command import Role
 from serve_app.auth import SigningKeys, Tokens
 from serve_app.booking import BookingDeps, booking_app
 from storage.shard_store import Owner
+from tests.fakes.houses import EVENING, guest, opening, restaurant, vendor_id
+from tests.race.race_conditions import NO_FENCE, NO_GUARD
 
 V = vendor_id(1)
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
-from fakes.houses import EVENING, guest, hold, opening, restaurant, vendor_id
-from race_conditions import NO_FENCE, NO_GUARD
 
 from actors.limits import ShardLimits
 from actors.outcome import Done, Unavailable
@@ -16,6 +14,8 @@ from domain.ids import seat_id_of
 from domain.rejection import Reason, Rejection
 from domain.vendor_state import VendorState
 from storage.shard_store import Owner
+from tests.fakes.houses import EVENING, guest, hold, opening, restaurant, vendor_id
+from tests.race.race_conditions import NO_FENCE, NO_GUARD
 
 V, W = vendor_id(1), vendor_id(2)
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)

@@ -4,7 +4,13 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from fakes.houses import (
+from actors.idempotency import scope_of
+from actors.outcome import Done, Outcome, Trouble, Unavailable, VendorDone
+from domain.booking import Booking, BookingStatus
+from domain.command import AmendBooking, Once, PlaceHold, SetStatus
+from domain.ids import VendorId, bucket_of
+from domain.rejection import Reason, Rejection
+from tests.fakes.houses import (
     EVENING,
     amend,
     cancel,
@@ -18,14 +24,7 @@ from fakes.houses import (
     restaurant,
     vendor_id,
 )
-from simulation_world import Lost, Untruth, World
-
-from actors.idempotency import scope_of
-from actors.outcome import Done, Outcome, Trouble, Unavailable, VendorDone
-from domain.booking import Booking, BookingStatus
-from domain.command import AmendBooking, Once, PlaceHold, SetStatus
-from domain.ids import VendorId, bucket_of
-from domain.rejection import Reason, Rejection
+from tests.simulation.simulation_world import Lost, Untruth, World
 
 BookingAsked = PlaceHold | AmendBooking | SetStatus
 

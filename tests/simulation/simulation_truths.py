@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from fakes.memory_store import MemoryDatabase
-
 from actors.shard import Shard
 from domain.booking import Booking, BookingStatus
 from domain.event import VendorCreated, VendorUpdated
@@ -12,6 +10,7 @@ from domain.evolve import word_changes
 from domain.ids import BookingId, bucket_of
 from domain.vendor_state import VendorState
 from storage.shard_store import Batch
+from tests.fakes.memory_store import MemoryDatabase
 
 
 def batch_untruths(batch: Batch) -> list[str]:

@@ -9,10 +9,6 @@ from datetime import timedelta
 from itertools import islice
 from random import Random
 
-from fakes.memory_store import Fault, MemoryDatabase, MemoryShardStore
-from fakes.virtual_time import Clock
-from simulation_truths import batch_untruths, memory_untruths
-
 from actors.limits import ShardLimits
 from actors.outcome import Outcome
 from actors.shard import Ending, Shard
@@ -23,6 +19,9 @@ from domain.ids import BookingId, bucket_of
 from domain.vendor_state import VendorState
 from storage.errors import StoreUnavailable
 from storage.shard_store import Batch, Owner
+from tests.fakes.memory_store import Fault, MemoryDatabase, MemoryShardStore
+from tests.fakes.virtual_time import Clock
+from tests.simulation.simulation_truths import batch_untruths, memory_untruths
 
 LIMITS = ShardLimits(
     batch_commands_max=16,

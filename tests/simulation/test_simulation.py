@@ -11,12 +11,12 @@ import os
 from datetime import timedelta
 
 import pytest
-from fakes.virtual_time import VirtualTimeLoop
-from simulation_guests import Guest, Manager
-from simulation_truths import history_untruths
-from simulation_world import World
 
 from domain.booking import BookingStatus
+from tests.fakes.virtual_time import VirtualTimeLoop
+from tests.simulation.simulation_guests import Guest, Manager
+from tests.simulation.simulation_truths import history_untruths
+from tests.simulation.simulation_world import World
 
 SEEDS = int(os.environ.get("HOLDFAST_SIMULATION_SEEDS", "100"))
 FIRST = int(os.environ.get("HOLDFAST_SIMULATION_FIRST_SEED", "1"))

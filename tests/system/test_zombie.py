@@ -17,7 +17,6 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
-from fakes.houses import guest, opening, restaurant, vendor_id
 
 from actors.limits import ShardLimits
 from actors.outcome import VendorDone
@@ -29,6 +28,7 @@ from storage.directory import Directory
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
 from storage.shard_store import Owner
+from tests.fakes.houses import guest, opening, restaurant, vendor_id
 from tests.system.shard_process import (
     AFTER_WRITING,
     BEFORE_READING,
