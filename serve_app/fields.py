@@ -24,9 +24,7 @@ from domain.currency import CURRENCIES
 from domain.local_time import zone_of
 
 NO_NUL: Final = r"^[^\x00]*$"
-_INSTANT: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?", re.ASCII)
 _MICROSECOND_CHARACTERS: Final = len("18:30:00.000000")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -41,9 +39,7 @@ AMOUNT_MINOR_MAX: Final = 10**12
 class Strict(BaseModel):
     """A request body or a part of one: unknown fields, other types and NaN are refused."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, hide_input_in_errors=True)
 
 
 class Shown(BaseModel):

@@ -170,6 +170,9 @@ class Endpoint:
                 return not_found()
             call.id = an_id
         call.address = self._address(scope, lines)
+        return await self._handled(call)
+
+    async def _handled(self, call: Call[Any, Any]) -> Result:
         result = await self._handler(call)
         # A write under a version that the thing does not have wrote nothing, and versions only grow.
         for version in call.other_versions:

@@ -127,8 +127,9 @@ async def test_a_replay_that_waits_shows_the_settled_booking_like_the_first_requ
     house = await api.restaurant(policy={"approval": "manual"})
     waiting = {**KEY, "Prefer": "wait=30"}
     first = asyncio.create_task(api.hold(guest, house, headers=waiting))
-    while not (items := done(await api.http.get(f"/bookings/user/{guest.id}", headers=guest.headers))["items"]):
-        await asyncio.sleep(0)
+    items = []
+    while not items:
+        items = done(await api.http.get(f"/bookings/user/{guest.id}", headers=guest.headers))["items"]
     second = asyncio.create_task(api.hold(guest, house, headers=waiting))
     confirmed = done(await api.set_status(house, items[0]["booking_id"], "CONFIRMED"))
     answers = [await first, await second, await api.hold(guest, house, headers=waiting)]
@@ -159,9 +160,7 @@ async def test_a_key_goes_with_a_number_of_any_length(api, guest, digits):
     number = b"9" * digits
     headers = {**guest.headers, **KEY}
     hold = b'{"party_size": %b, "starts_at": "%b"}' % (number, api.at(19).encode())
-    refused(
-        await api.http.post(f"/booking/vendor/{house.id}", content=hold, headers=headers), 409, "party_too_large"
-    )
+    refused(await api.http.post(f"/booking/vendor/{house.id}", content=hold, headers=headers), 409, "party_too_large")
     stay = b'{"party_size": 2, "check_in": "%b", "check_out": "%b", "quantity": %b}'
     stay %= (str(api.day(7)).encode(), str(api.day(8)).encode(), number)
     response = await api.http.post(f"/booking/vendor/{hotel.id}", content=stay, headers=headers)

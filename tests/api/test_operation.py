@@ -282,7 +282,7 @@ async def test_the_headers_with_a_meaning_arrive(client, as_user):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("Idempotency-Key", ""), ("Idempotency-Key", "k" * 256), ("If-Match", '"1", "2"')]
+    ("name", "value"), [("Idempotency-Key", ""), ("Idempotency-Key", "k" * 256), ("If-Match", '"1" "2"')]
 )
 async def test_a_bad_header_is_named(client, as_user, name, value):
     response = await client.put(f"/thing/{THING}", json={"size": 1}, headers={**as_user, name: value})

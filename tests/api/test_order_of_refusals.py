@@ -145,7 +145,7 @@ GOOD_CHANGES = [
     {"seats": [{**SEAT, "price": {"amount_minor": 100, "currency": "EUR"}}]},
     {"combinations": [["T1", "T2"]]},
     {"time_zone": "Asia/Kathmandu", "services": [{**SERVICE, "every_minutes": 15}]},
-    {"policy": None, "stay": None, "services": None, "pacing": None, "check_in": None},
+    {"stay": None, "services": None, "pacing": None, "check_in": None},
     {"pacing": {"covers_per_step": 3}, "turn_minutes": [{"party_max": 2, "minutes": 60}]},
 ]
 
