@@ -238,6 +238,7 @@ class Shard:
         rows: list[FreeSeats] = []
         for some in slices:
             rows += some
+            await asyncio.sleep(0)
         return rows
 
     async def settled_since(self, epoch: int | None, position: int | None, wait_seconds: float) -> News | Unavailable:

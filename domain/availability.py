@@ -13,7 +13,7 @@ from domain.local_time import MINUTE_MAX, MINUTE_MIN, date_of, day_of, instant_o
 from domain.money import Money
 from domain.rejection import Rejection
 from domain.request import invalid
-from domain.seat_plan import NO_PRICE, SeatClass, SeatPlan
+from domain.seat_plan import NO_PRICE, SeatPlan
 from domain.slots import DAY_MINUTES, EPOCH_ORDINAL, WORD_BITS
 from domain.timing import offered_by, sitting_slots, sitting_window, stay_window
 from domain.vendor import VendorKind

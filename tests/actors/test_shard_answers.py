@@ -1,7 +1,7 @@
 """One command at a time: what a shard answers, and what is in the database when it does."""
 
-from dataclasses import replace
 import asyncio
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -203,7 +203,8 @@ async def test_availability_keeps_to_the_facts_it_began_with(house, monkeypatch)
 
     monkeypatch.setattr("actors.shard.asyncio.sleep", held_up)
     asked = asyncio.ensure_future(shard.availability(V, TWO_MONTHS))
-    await one_slice_taken.wait()
+    await asyncio.wait([asked, asyncio.ensure_future(one_slice_taken.wait())], return_when=asyncio.FIRST_COMPLETED)
+    assert one_slice_taken.is_set()
     assert isinstance(await shard.ask(changing(V, seats=())), VendorDone)
     updated.set()
     assert await asked == before

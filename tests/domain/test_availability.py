@@ -14,7 +14,22 @@ from domain.ids import booking_id_from
 from domain.money import Money
 from domain.rejection import Reason, Rejection
 from domain.vendor import Closure, Policy, Vendor
-from tests.domain.desk import GUEST, NOW, VENDOR_ID, Desk, at, day, hotel, reason, restaurant, room, service, table, utc
+from tests.domain.desk import (
+    GUEST,
+    NOW,
+    VENDOR_ID,
+    Desk,
+    at,
+    day,
+    hotel,
+    reason,
+    restaurant,
+    room,
+    seat_names,
+    service,
+    table,
+    utc,
+)
 
 
 def shown(desk: Desk, first: str, last: str, **query: object) -> list[FreeSeats]:
