@@ -54,9 +54,6 @@ class Directory:
             raise LookupError(f"{len(found)} of {BUCKETS} buckets have a shard: the database was not seeded")
         return found
 
-    async def buckets_of(self, shard_id: int) -> frozenset[int]:
-        return frozenset(row["bucket"] for row in await self._database.rows("shard_buckets", shard_id))
-
     async def move_bucket(self, bucket: int, to_shard: int) -> int | None:
         """Give the bucket to another shard and end the giver's epoch; the giver, None where it was there already."""
         giver: int | None = await self._database.value("move_bucket", bucket, to_shard)
