@@ -8,7 +8,7 @@ from datetime import datetime
 from actors.draft import NO_VENDOR, Draft, same_hold
 from actors.idempotency import replay
 from actors.limits import ShardLimits
-from actors.mailbox import Asked, LoadVendor
+from actors.mailbox import Asked, LoadVendors
 from actors.memory import ShardMemory
 from actors.outcome import Done, Outcome, Trouble, Unavailable
 from actors.patience import patiently
@@ -135,10 +135,19 @@ class BatchCycle:
         unknown = {vendor_id for vendor_id in vendors if vendor_id not in known}
         if unknown:
             await self._load_vendors(unknown)
-        readers = [one for one in others if isinstance(one.command, LoadVendor)]
-        for one in readers:
-            one.answer(NO_VENDOR)  # a reader only waits for the moment; it looks into memory itself
-        return [one for one in asked if not isinstance(one.command, LoadVendor)] if readers else asked
+        return self._without_readers(asked) if others else asked
+
+    def _without_readers(self, asked: Sequence[Asked]) -> Sequence[Asked]:
+        """What is left to decide once those who only look were shown their vendors."""
+        known = self._memory.vendors
+        decidable: list[Asked] = []
+        for one in asked:
+            if isinstance(one.command, LoadVendors):
+                one.command.found = {each: known[each] for each in one.command.vendor_ids if each in known}
+                one.answer(NO_VENDOR)  # a reader only waits for the moment
+            else:
+                decidable.append(one)
+        return decidable
 
     async def _load_others(self, others: Sequence[Asked]) -> set[VendorId]:
         """The vendors of everything that is not a hold; reads the bookings that memory lacks, to know them."""
@@ -148,7 +157,10 @@ class BatchCycle:
         if unknown:
             await self._load_bookings(unknown)
         vendors = {bookings[c.booking_id].vendor_id for c in changes if c.booking_id in bookings}
-        return vendors | {one.command.vendor_id for one in others if isinstance(one.command, LoadVendor)}
+        for one in others:
+            if isinstance(one.command, LoadVendors):
+                vendors.update(one.command.vendor_ids)
+        return vendors
 
     async def _load_bookings(self, wanted: set[BookingId]) -> None:
         ids = sorted(wanted)

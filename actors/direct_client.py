@@ -13,6 +13,7 @@ from domain.booking import Booking, BookingStatus
 from domain.command import Command
 from domain.ids import BookingId, VendorId, bucket_of
 from domain.rejection import Rejection
+from domain.search import SeatWish, Verdict
 
 
 class DirectClient:
@@ -44,6 +45,25 @@ class DirectClient:
         if shard is not None:
             return await shard.availability(vendor_id, query)
         return MOVING if self._elsewhere is None else await self._elsewhere.availability(vendor_id, query)
+
+    async def judge(self, vendor_ids: Sequence[VendorId], wish: SeatWish) -> Sequence[Verdict] | Unavailable:
+        by_shard: dict[Shard | None, list[VendorId]] = {}
+        for vendor_id in vendor_ids:
+            by_shard.setdefault(self._shard(bucket_of(vendor_id)), []).append(vendor_id)
+        answers = await asyncio.gather(*(self._judged(shard, some, wish) for shard, some in by_shard.items()))
+        verdicts: list[Verdict] = []
+        for answer in answers:
+            if isinstance(answer, Unavailable):
+                return answer
+            verdicts += answer
+        return verdicts
+
+    async def _judged(
+        self, shard: Shard | None, vendor_ids: Sequence[VendorId], wish: SeatWish
+    ) -> Sequence[Verdict] | Unavailable:
+        if shard is not None:
+            return await shard.judge(vendor_ids, wish)
+        return MOVING if self._elsewhere is None else await self._elsewhere.judge(vendor_ids, wish)
 
     async def settled(self, booking: Booking, wait_seconds: float) -> Booking:
         if booking.status is not BookingStatus.BLOCKED or wait_seconds <= 0:

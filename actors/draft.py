@@ -59,13 +59,15 @@ class Draft:
     """Decides commands in order and gathers what one statement must write.
 
     A command is put off to the next batch when its booking, its idempotency scope or one of its bits was already changed
-    in this one. Outcomes are only given out after the commit, refusals too: they may rest on the overlay.
+    in this one, or when the batch is large enough without it. Outcomes are only given out after the commit, refusals
+    too: they may rest on the overlay.
     """
 
     def __init__(self, memory: ShardMemory, now: datetime, limits: ShardLimits) -> None:
         self._memory = memory
         self._now = now
         self._holds_max = limits.holds_per_guest_max
+        self._words_max = limits.batch_words_max
         self._touched: set[BookingId] = set()
         self._scopes: set[bytes] = set()
         self._new_holds: dict[UserId, int] = {}
@@ -86,7 +88,10 @@ class Draft:
         return list(self.overlays)
 
     def decide_all(self, asked: Sequence[Asked]) -> None:
-        for one in asked:
+        for place, one in enumerate(asked):
+            if len(self.words) >= self._words_max:
+                self.deferred += asked[place:]
+                return
             command = one.command
             try:
                 if type(command) is PlaceHold:

@@ -17,6 +17,10 @@ class CallLost(ShardError):
     """A call raised, and may still have been carried out."""
 
 
+class CallTimedOut(CallLost):
+    """Somebody is there and did not answer in time, and may be at it still."""
+
+
 class NobodyThere(CallLost):
     """There was nobody to call, so nothing was carried out."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from actors.errors import CallLost, DecisionFailed, NobodyThere
+from actors.errors import CallLost, CallTimedOut, DecisionFailed, NobodyThere
 from actors.outcome import Outcome, Unavailable
 from actors.shard_actor import NAMESPACE, actor_name
 from actors.shard_stats import ShardStats
@@ -17,6 +17,7 @@ from domain.availability import AvailabilityQuery, FreeSeats
 from domain.command import Command
 from domain.ids import VendorId
 from domain.rejection import Rejection
+from domain.search import SeatWish, Verdict
 
 
 class RayCalls:
@@ -40,6 +41,12 @@ class RayCalls:
         )
         return found
 
+    async def judge(
+        self, shard_id: int, vendor_ids: Sequence[VendorId], wish: SeatWish
+    ) -> Sequence[Verdict] | Unavailable:
+        verdicts: Sequence[Verdict] | Unavailable = await self._call(shard_id, "judge", pack((vendor_ids, wish)))
+        return verdicts
+
     async def settled_since(
         self, shard_id: int, epoch: int | None, position: int | None, wait_seconds: float
     ) -> News | Unavailable:
@@ -57,7 +64,10 @@ class RayCalls:
         actor = await self._actor(shard_id)
         try:
             packed = await _bounded(getattr(actor, method).remote(*arguments), self._call_seconds + extra_seconds)
-        except (RayError, TimeoutError) as error:
+        except TimeoutError as error:
+            self._actors.pop(shard_id, None)
+            raise CallTimedOut(f"shard {shard_id}: no answer in time") from error
+        except RayError as error:
             # The name may belong to a successor by now.
             self._actors.pop(shard_id, None)
             raise CallLost(f"shard {shard_id}: {type(error).__name__}") from error

@@ -10,16 +10,20 @@ from uuid import uuid4
 
 from actors.addressing import BucketMap, bucket_of_command
 from actors.batch_cycle import AWAY
-from actors.errors import CallLost, NobodyThere
+from actors.client import JUDGED_MAX
+from actors.errors import CallLost, CallTimedOut, NobodyThere
+from actors.look_gate import TOO_MANY_LOOK
+from actors.mailbox import OVERLOADED
 from actors.outcome import Outcome, Trouble, Unavailable
 from actors.remote_lane import Lane, RemoteLimits, Sent, ShardCalls
 from actors.settled_poll import SettledPoll
-from actors.shard import MOVING, OVERLOADED
+from actors.shard import MOVING
 from domain.availability import AvailabilityQuery, FreeSeats
 from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, Command, Once, SetStatus, UpdateVendor
 from domain.ids import BookingId, VendorId, bucket_of
 from domain.rejection import Rejection
+from domain.search import SeatWish, Verdict
 from storage.errors import StoreUnavailable
 
 LOST = Unavailable(Trouble.OUTCOME_UNKNOWN, "The shard was lost while it had this in hand; look before you repeat it.")
@@ -32,8 +36,9 @@ class RemoteClient:
     """Safe to share between tasks of one event loop.
 
     A command whose call was lost is sent again, marked so, when the shard can tell that it is the same one: a hold by
-    its booking id, a change by its idempotency key (its own one where the caller gave none). Bookings are read from the
-    primary, which has every acknowledged write, also while a shard is on the move.
+    its booking id, a change by its idempotency key (its own one where the caller gave none). It is sent again only to
+    a shard that answers, so that a second loss means a second owner, and then no more: the command may be what they
+    die of. Bookings are read from the primary, which has every acknowledged write, also while a shard is on the move.
     """
 
     def __init__(self, calls: ShardCalls, buckets: BucketMap, read_booking: ReadBooking, limits: RemoteLimits) -> None:
@@ -52,7 +57,7 @@ class RemoteClient:
             outcome = await self._send(bucket, sent)
             if not isinstance(outcome, Unavailable):
                 return outcome
-            if outcome is LOST and isinstance(command, UpdateVendor):
+            if outcome is LOST and (isinstance(command, UpdateVendor) or sent.losses >= self._limits.losses_max):
                 return LOST
             moving = outcome.trouble is Trouble.SHARD_MOVING or outcome is LOST
             # Once a call was lost, "nothing was changed" is only true of the later sends: keep asking for the truth.
@@ -80,6 +85,29 @@ class RemoteClient:
                 return found
             await self._buckets.refresh()
 
+    async def judge(self, vendor_ids: Sequence[VendorId], wish: SeatWish) -> Sequence[Verdict] | Unavailable:
+        if len(vendor_ids) > JUDGED_MAX:
+            raise ValueError(f"{len(vendor_ids)} vendors to judge at once")
+        waiting = _Deadline(self._limits)
+        verdicts: list[Verdict] = []
+        while True:
+            by_shard = await self._by_shard(vendor_ids)
+            answers = await asyncio.gather(*(self._judged(shard_id, some, wish) for shard_id, some in by_shard.items()))
+            moving: list[VendorId] = []
+            for some, answer in zip(by_shard.values(), answers, strict=True):
+                if not isinstance(answer, Unavailable):
+                    verdicts += answer
+                elif answer.trouble is Trouble.SHARD_MOVING:
+                    moving += some
+                else:
+                    return answer
+            if not moving:
+                return verdicts
+            if not await waiting.rest():
+                return MOVING
+            await self._buckets.refresh()
+            vendor_ids = moving
+
     async def settled(self, booking: Booking, wait_seconds: float) -> Booking:
         if booking.status is not BookingStatus.BLOCKED or wait_seconds <= 0:
             return booking
@@ -98,12 +126,14 @@ class RemoteClient:
             lane = self._lanes[shard_id] = Lane(shard_id, self._calls, self._limits)
         if lane.full:
             return OVERLOADED
+        if sent.lost and not await lane.answers():
+            return MOVING
         try:
             return await lane.send(sent)
         except NobodyThere:
             return MOVING
         except CallLost:
-            sent.lost = True
+            sent.losses += 1
             return LOST
 
     async def _look(
@@ -114,6 +144,27 @@ class RemoteClient:
             return MOVING
         try:
             return await self._calls.availability(shard_id, vendor_id, query)
+        except CallTimedOut:
+            # It may be at it still: asked again, a shard that has too much to do would have twice as much.
+            return TOO_MANY_LOOK
+        except CallLost:
+            return MOVING
+
+    async def _by_shard(self, vendor_ids: Sequence[VendorId]) -> dict[int | None, list[VendorId]]:
+        by_shard: dict[int | None, list[VendorId]] = {}
+        for vendor_id in vendor_ids:
+            by_shard.setdefault(await self._buckets.shard_of(bucket_of(vendor_id)), []).append(vendor_id)
+        return by_shard
+
+    async def _judged(
+        self, shard_id: int | None, vendor_ids: Sequence[VendorId], wish: SeatWish
+    ) -> Sequence[Verdict] | Unavailable:
+        if shard_id is None:
+            return MOVING
+        try:
+            return await self._calls.judge(shard_id, vendor_ids, wish)
+        except CallTimedOut:
+            return TOO_MANY_LOOK
         except CallLost:
             return MOVING
 

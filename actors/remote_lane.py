@@ -13,6 +13,7 @@ from domain.availability import AvailabilityQuery, FreeSeats
 from domain.command import Command
 from domain.ids import VendorId
 from domain.rejection import Rejection
+from domain.search import SeatWish, Verdict
 
 
 class ShardCalls(Protocol):
@@ -26,6 +27,10 @@ class ShardCalls(Protocol):
         self, shard_id: int, vendor_id: VendorId, query: AvailabilityQuery
     ) -> Sequence[FreeSeats] | Rejection | Unavailable: ...
 
+    async def judge(
+        self, shard_id: int, vendor_ids: Sequence[VendorId], wish: SeatWish
+    ) -> Sequence[Verdict] | Unavailable: ...
+
     async def settled_since(
         self, shard_id: int, epoch: int | None, position: int | None, wait_seconds: float
     ) -> News | Unavailable: ...
@@ -33,7 +38,10 @@ class ShardCalls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RemoteLimits:
-    """`wait_seconds` is how long a command waits for a shard on the move before its caller is told so."""
+    """`wait_seconds` is how long a command waits for a shard on the move before its caller is told so.
+
+    `losses_max` is how many owners of a shard may be lost with the same command in hand: it may be what they die of.
+    """
 
     wait_seconds: float = 8.0
     calls_in_flight: int = 4
@@ -42,17 +50,22 @@ class RemoteLimits:
     retry_first_seconds: float = 0.05
     retry_last_seconds: float = 0.5
     poll_seconds: float = 5.0
+    losses_max: int = 2
 
 
 class Sent:
-    """A command on its way. `lost` says that a send of it may have been carried out without our hearing of it."""
+    """A command on its way. `losses` counts the sends of it that may have been carried out without our hearing of it."""
 
-    __slots__ = ("command", "future", "lost")
+    __slots__ = ("command", "future", "losses")
 
     def __init__(self, command: Command) -> None:
         self.command = command
         self.future: asyncio.Future[Outcome | CallLost] = asyncio.get_running_loop().create_future()
-        self.lost = False
+        self.losses = 0
+
+    @property
+    def lost(self) -> bool:
+        return self.losses > 0
 
 
 class Lane:
@@ -64,6 +77,7 @@ class Lane:
         self._limits = limits
         self._queue: deque[Sent] = deque()
         self._callers: set[asyncio.Task[None]] = set()
+        self._question: asyncio.Task[bool] | None = None
 
     @property
     def full(self) -> bool:
@@ -81,6 +95,19 @@ class Lane:
         if isinstance(answer, CallLost):
             raise answer
         return answer
+
+    async def answers(self) -> bool:
+        """Whether somebody serves the shard now; one call for all who want to know at the same time."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(self._hears())
+        return await asyncio.shield(self._question)
+
+    async def _hears(self) -> bool:
+        try:
+            news = await self._calls.settled_since(self._shard_id, None, None, 0.0)
+        except CallLost:
+            return False
+        return not isinstance(news, Unavailable)
 
     async def _call_while_queued(self) -> None:
         while self._queue:

@@ -14,8 +14,10 @@ from actors.batch_cycle import AWAY, UNKNOWN, BatchCycle
 from actors.chores import Chores
 from actors.draft import NO_VENDOR
 from actors.errors import DecisionFailed
+from actors.judging import Judging, load_vendors
 from actors.limits import ShardLimits
-from actors.mailbox import Asked, LoadVendor, Mailbox
+from actors.look_gate import TOO_MANY_LOOK, LookGate
+from actors.mailbox import OVERLOADED, Asked, Mailbox
 from actors.memory import ShardMemory
 from actors.outcome import Outcome, Trouble, Unavailable
 from actors.ownership import Ownership
@@ -30,13 +32,13 @@ from domain.booking import Booking
 from domain.command import Command, CreateVendor, ExpireHold, UpdateVendor
 from domain.ids import BookingId, VendorId, bucket_of
 from domain.rejection import Rejection
+from domain.search import SeatWish, Verdict
 from storage.errors import Fenced, StoreUnavailable
 from storage.shard_store import Lease, Owner, ShardStore
 
 _log = logging.getLogger(__name__)
 
 MOVING = Unavailable(Trouble.SHARD_MOVING, "Another process owns this vendor now, or soon will.")
-OVERLOADED = Unavailable(Trouble.OVERLOADED, "Too many requests are waiting for this vendor's shard.")
 
 _IDLE_SECONDS = 3600.0
 _EXPIRY_TICK_SECONDS = 0.5
@@ -79,6 +81,8 @@ class Shard:
         self._on_end = on_end
         self._memory = ShardMemory(limits)
         self._mailbox = Mailbox(limits.mailbox_commands_max)
+        self._looks = LookGate(limits)
+        self._judging = Judging(self._memory.vendors, self._mailbox, self._looks, self.now, self._refusal_to_read)
         self._meter = BatchMeter()
         self._last_instant = datetime.min.replace(tzinfo=UTC)
         self._in_hand: Sequence[Asked] = ()
@@ -218,15 +222,12 @@ class Shard:
         refusal = await self._refusal_to_read(bucket_of(vendor_id))
         if refusal is not None:
             return refusal
-        if vendor_id not in self._memory.vendors:
-            if self._mailbox.full:
-                return OVERLOADED
-            future: asyncio.Future[Outcome] = self._loop.create_future()
-            self._mailbox.put(Asked(LoadVendor(vendor_id), future))
-            outcome = await future
-            if isinstance(outcome, Unavailable):
-                return outcome
         state = self._memory.vendors.get(vendor_id)
+        if state is None:
+            loaded = await load_vendors(self._mailbox, [vendor_id])
+            if isinstance(loaded, Unavailable):
+                return loaded
+            state = loaded.get(vendor_id)
         if state is None:
             return NO_VENDOR
         # Batches go on between two slices. What they merge into this state shows in the slices that follow, and each
@@ -236,10 +237,20 @@ class Shard:
         if isinstance(slices, Rejection):
             return slices
         rows: list[FreeSeats] = []
-        for some in slices:
-            rows += some
-            await asyncio.sleep(0)
+        async with self._looks.turn() as admitted:
+            if not admitted:
+                return TOO_MANY_LOOK
+            for some in slices:
+                rows += some
+                await asyncio.sleep(0)
         return rows
+
+    async def judge(self, vendor_ids: Sequence[VendorId], wish: SeatWish) -> list[Verdict] | Unavailable:
+        """Which of the vendors could take the party, from committed memory; unknown ones are absent.
+
+        Batches go on between a few vendors and the next: each verdict by itself is what was committed at one moment.
+        """
+        return await self._judging.verdicts(vendor_ids, wish)
 
     async def settled_since(self, epoch: int | None, position: int | None, wait_seconds: float) -> News | Unavailable:
         """The bookings that left BLOCKED after a position, waiting for the next at most `wait_seconds`.

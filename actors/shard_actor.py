@@ -49,6 +49,11 @@ class ShardActor:
         shard = self._host.shard
         return pack(MOVING if shard is None else await shard.availability(vendor_id, query))
 
+    async def judge(self, packed: bytes) -> bytes:
+        vendor_ids, wish = unpack(packed)
+        shard = self._host.shard
+        return pack(MOVING if shard is None else await shard.judge(vendor_ids, wish))
+
     async def settled_since(self, epoch: int | None, position: int | None, wait_seconds: float) -> bytes:
         shard = self._host.shard
         news: Outcome | Any = MOVING if shard is None else await shard.settled_since(epoch, position, wait_seconds)

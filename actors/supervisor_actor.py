@@ -12,6 +12,9 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError
 
+from actors.consumer_actor import consumer_actor_name, create_consumer_actor
+from actors.consumer_host import ConsumerConfig
+from actors.consumer_watch import ConsumerBeat, ConsumerWatch
 from actors.errors import NameTaken, NoActor
 from actors.shard_actor import NAMESPACE, actor_name, create_shard_actor
 from actors.shard_host import ShardConfig, load_callable, utc_now
@@ -29,6 +32,7 @@ class SupervisorConfig:
     shards: Sequence[ShardConfig]
     make_directory: str
     limits: SupervisorLimits = field(default_factory=SupervisorLimits)
+    consumers: Sequence[ConsumerConfig] = ()
 
 
 class RayShardActors:
@@ -36,7 +40,6 @@ class RayShardActors:
 
     def __init__(self, configs: Sequence[ShardConfig]) -> None:
         self._configs = {config.shard_id: config for config in configs}
-        self._node_id = ray.get_runtime_context().get_node_id()
 
     async def create(self, shard_id: int, node: str | None) -> str:
         try:
@@ -47,7 +50,7 @@ class RayShardActors:
         return actor_id
 
     async def heartbeat(self, shard_id: int, timeout_seconds: float) -> Heartbeat | None:
-        actor = await self._named(shard_id)
+        actor = await _named(actor_name(shard_id))
         try:
             async with asyncio.timeout(timeout_seconds):
                 return Heartbeat(*await actor.heartbeat.remote())
@@ -58,42 +61,46 @@ class RayShardActors:
 
     async def stop(self, shard_id: int, timeout_seconds: float) -> None:
         try:
-            actor = await self._named(shard_id)
+            actor = await _named(actor_name(shard_id))
             async with asyncio.timeout(timeout_seconds):
                 await actor.stop.remote()
         except (NoActor, RayError, TimeoutError) as error:
             _log.info("shard %d did not stop by itself: %s", shard_id, type(error).__name__)
 
     async def discard(self, shard_id: int) -> None:
-        try:
-            actor = await self._named(shard_id)
-        except NoActor:
-            return
-        await _threaded(lambda: ray.kill(actor, no_restart=True))
-        # The name is free when Ray knows that the actor is dead.
-        for _ in range(100):
-            try:
-                await self._named(shard_id)
-            except NoActor:
-                return
-            await asyncio.sleep(0.05)
+        await _discard(actor_name(shard_id))
 
     async def kill_process(self, node: str, pid: int) -> bool:
-        if node == self._node_id:
-            return kill_shard_process(pid)
-        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
-        task = ray.remote(kill_shard_process).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)
-        try:
-            async with asyncio.timeout(5.0):
-                return bool(await task.remote(pid))
-        except (RayError, TimeoutError):
-            return False
+        return await _kill_process(node, pid, "ShardActor")
 
-    async def _named(self, shard_id: int) -> Any:
+
+class RayConsumerActors:
+    """`ConsumerActors` over detached named actors."""
+
+    def __init__(self, configs: Sequence[ConsumerConfig]) -> None:
+        self._configs = {config.name: config for config in configs}
+
+    async def create(self, name: str) -> None:
         try:
-            return await _threaded(lambda: ray.get_actor(actor_name(shard_id), namespace=NAMESPACE))
+            await _threaded(lambda: create_consumer_actor(self._configs[name]))
         except ValueError as error:
-            raise NoActor(actor_name(shard_id)) from error
+            raise NameTaken(f"{consumer_actor_name(name)} is still in use") from error
+
+    async def heartbeat(self, name: str, timeout_seconds: float) -> ConsumerBeat | None:
+        actor = await _named(consumer_actor_name(name))
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return ConsumerBeat(*await actor.heartbeat.remote())
+        except ActorDiedError as error:
+            raise NoActor(name) from error
+        except (RayError, TimeoutError):
+            return None
+
+    async def kill_process(self, node: str, pid: int) -> bool:
+        return await _kill_process(node, pid, "ConsumerActor")
+
+    async def discard(self, name: str) -> None:
+        await _discard(consumer_actor_name(name))
 
 
 class SupervisorActor:
@@ -124,7 +131,9 @@ class SupervisorActor:
             self._supervisor = Supervisor(
                 ids, RayShardActors(self._config.shards), directory, self._config.limits, clock=utc_now
             )
-            await self._supervisor.run()
+            consumers = self._config.consumers
+            watch = ConsumerWatch([config.name for config in consumers], RayConsumerActors(consumers))
+            await asyncio.gather(self._supervisor.run(), watch.run())
         except Exception:  # noqa: BLE001 - whatever it was, a fresh process is the cure
             _log.exception("the supervisor failed; Ray starts it again")
             os._exit(1)
@@ -146,16 +155,50 @@ def create_supervisor(config: SupervisorConfig) -> Any:
     )
 
 
-def kill_shard_process(pid: int) -> bool:
-    """Kill a process of this machine if it is a shard actor's; a number may have gone to another process meanwhile."""
+def kill_actor_process(pid: int, actor_class: str) -> bool:
+    """Kill a process of this machine if it is such an actor's; a number may have gone to another process meanwhile."""
     try:
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if not title.startswith(b"ray::ShardActor"):
+        if not title.startswith(f"ray::{actor_class}".encode()):
             return False
         os.kill(pid, signal.SIGKILL)
     except (FileNotFoundError, ProcessLookupError):
         return False
     return True
+
+
+async def _kill_process(node: str, pid: int, actor_class: str) -> bool:
+    if node == ray.get_runtime_context().get_node_id():
+        return kill_actor_process(pid, actor_class)
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(kill_actor_process).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)
+    try:
+        async with asyncio.timeout(5.0):
+            return bool(await task.remote(pid, actor_class))
+    except (RayError, TimeoutError):
+        return False
+
+
+async def _named(name: str) -> Any:
+    try:
+        return await _threaded(lambda: ray.get_actor(name, namespace=NAMESPACE))
+    except ValueError as error:
+        raise NoActor(name) from error
+
+
+async def _discard(name: str) -> None:
+    try:
+        actor = await _named(name)
+    except NoActor:
+        return
+    await _threaded(lambda: ray.kill(actor, no_restart=True))
+    # The name is free when Ray knows that the actor is dead.
+    for _ in range(100):
+        try:
+            await _named(name)
+        except NoActor:
+            return
+        await asyncio.sleep(0.05)
 
 
 async def _threaded(call: Callable[[], Any]) -> Any:

@@ -12,7 +12,7 @@ from actors.outcome import Outcome, VendorDone
 from actors.patience import patiently
 from actors.writer import Statement, Verdict, Writer
 from domain.command import CreateVendor, UpdateVendor
-from domain.decide_vendor import decide_create, decide_update
+from domain.decide_vendor import capacities, decide_create, decide_update, seats_at_stake, would_strand
 from domain.event import VendorCreated, VendorUpdated
 from domain.ids import VendorId
 from domain.rejection import Reason, Rejection
@@ -29,7 +29,11 @@ VendorEvent = VendorCreated | VendorUpdated
 
 
 class VendorCycle:
-    """Rare and large, so it reads the vendor and its standing bookings each time rather than keeping them in memory."""
+    """Rare and large, so it reads the vendor each time rather than keeping it in memory.
+
+    Standing bookings are never read, a large house has hundreds of thousands: the database says which seats are in
+    use and whom a change would strand, and that only where seats are at stake.
+    """
 
     def __init__(
         self,
@@ -90,8 +94,29 @@ class VendorCycle:
         if vendor is None:
             return _NO_VENDOR
         now = self._now()
-        standing = await patiently(lambda: self._store.load_standing(command.vendor_id, now), self._writer.patience())
-        return decide_update(vendor, standing, command, now=now)
+        event = decide_update(vendor, command, now=now)
+        if isinstance(event, Rejection):
+            return event
+        at_stake = seats_at_stake(event)
+        return await self._sparing(vendor, command, at_stake, now) if at_stake else event
+
+    async def _sparing(
+        self, vendor: Vendor, command: UpdateVendor, at_stake: frozenset[int], now: datetime
+    ) -> VendorEvent | Outcome:
+        """An update that takes away or shrinks seats: none that a standing booking needs."""
+        patience = self._writer.patience()
+        in_use = await patiently(
+            lambda: self._store.load_seats_in_use(vendor.vendor_id, now, sorted(at_stake)), patience
+        )
+        event = decide_update(vendor, command, now=now, needed=in_use)
+        if isinstance(event, Rejection) or not in_use:
+            return event
+        capacity_of = capacities(event.vendor)
+        stranded = await patiently(
+            lambda: self._store.load_stranded(vendor.vendor_id, now, capacity_of, self._limits.stranded_listed_max),
+            patience,
+        )
+        return would_strand(stranded) if stranded else event
 
     async def _echo(self, asked: Asked, event: VendorEvent) -> Outcome | None:
         """The address may be taken by an earlier send of this very command."""
@@ -99,9 +124,7 @@ class VendorCycle:
         return None if known is None else VendorDone(known)
 
     async def _vendor(self, vendor_id: VendorId) -> Vendor | None:
-        found = await patiently(lambda: self._store.load_vendors([vendor_id]), self._writer.patience())
-        record = found.get(vendor_id)
-        return None if record is None else record.vendor
+        return await patiently(lambda: self._store.load_vendor(vendor_id), self._writer.patience())
 
     def _statement(self, event: VendorEvent) -> Statement:
         return lambda lease, seq: self._store.commit_vendor(lease, seq, event)

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from actors import outcome
-from domain import availability, booking, command, money, rejection, vendor
+from domain import availability, booking, command, money, rejection, search, vendor
 
 
 def pack(value: object) -> bytes:
@@ -67,5 +67,7 @@ for _kind in (
     vendor.SeatGroup,
     availability.AvailabilityQuery,
     availability.FreeSeats,
+    search.SeatWish,
+    search.Verdict,
 ):
     _SHORT_WAYS[_kind] = _reducer(_kind)

@@ -1,9 +1,10 @@
 """Which bookings somebody wants to see, and where a page of them ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from domain.booking import BookingStatus
+from domain.booking import Booking, BookingStatus
 from domain.ids import BookingId
 
 
@@ -26,3 +27,11 @@ class ListPosition:
 
     starts_at: datetime
     booking_id: BookingId
+
+
+@dataclass(frozen=True, slots=True)
+class BookingPage:
+    """Newest start first. `past_missing` where the archive was away, and only current bookings could be looked at."""
+
+    bookings: Sequence[Booking]
+    past_missing: bool = False

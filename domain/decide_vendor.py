@@ -6,10 +6,9 @@ from datetime import datetime
 from math import gcd
 from typing import Any, Final
 
-from domain.booking import Booking
 from domain.command import CreateVendor, Role, UpdateVendor
 from domain.event import VendorCreated, VendorUpdated
-from domain.ids import SEAT_NO_MAX
+from domain.ids import SEAT_NO_MAX, BookingId
 from domain.local_time import zone_offsets
 from domain.rejection import Reason, Rejection
 from domain.slots import step_that_fits
@@ -50,11 +49,13 @@ def decide_create(command: CreateVendor, *, now: datetime) -> VendorCreated | Re
 
 
 def decide_update(
-    vendor: Vendor, standing: Sequence[Booking], command: UpdateVendor, *, now: datetime
+    vendor: Vendor, command: UpdateVendor, *, now: datetime, needed: Collection[int] = frozenset()
 ) -> VendorUpdated | Rejection:
-    """Replace what was given. `standing` are the bookings that hold slots which end after now.
+    """Replace what was given. Seats whose numbers are in `needed` are kept before others where a group becomes smaller.
 
-    The step only ever becomes finer: a coarser one would not fit the slots that were taken before.
+    Whether it is refused does not depend on `needed`. It may still leave a booking without its seat: `seats_at_stake`
+    says where to look for such, and `would_strand` is the refusal. The step only ever becomes finer: a coarser one
+    would not fit the slots that were taken before.
     """
     if not may_update(command):
         return ANOTHER_VENDOR
@@ -73,19 +74,39 @@ def decide_update(
     if isinstance(step, Rejection):
         return step
     step = gcd(step, vendor.step_minutes)
-    needed = {seat.seat_no for booking in standing for seat in booking.seats}
-    seats, next_seat_no = _numbered(asked.seats, vendor.seats, vendor.next_seat_no, needed)
-    if next_seat_no > SEAT_NO_MAX + 1:
-        return Rejection(Reason.INVALID_REQUEST, "The vendor has used up its seat numbers.", "seats")
-    stranded = _stranded(seats, standing) if "seats" in changes else ()
-    if stranded:
-        return Rejection(
-            Reason.WOULD_STRAND_BOOKINGS, "Bookings need seats that this takes away or shrinks.", "seats", stranded
-        )
+    seats, next_seat_no = vendor.seats, vendor.next_seat_no
+    if "seats" in changes:
+        seats, next_seat_no = _numbered(asked.seats, vendor.seats, vendor.next_seat_no, needed)
+        if next_seat_no > SEAT_NO_MAX + 1:
+            return Rejection(Reason.INVALID_REQUEST, "The vendor has used up its seat numbers.", "seats")
     after = replace(
         asked, version=vendor.version + 1, seats=seats, next_seat_no=next_seat_no, step_minutes=step, updated_at=now
     )
     return VendorUpdated(after, vendor, rescaled=step != vendor.step_minutes)
+
+
+def seats_at_stake(updated: VendorUpdated) -> frozenset[int]:
+    """Numbers of the seats before the update whose group is gone, has fewer seats, or takes smaller parties.
+
+    Only on one of these can a standing booking lose its seat: every other seat is still there and takes as many.
+    """
+    if updated.vendor.seats is updated.before.seats:
+        return frozenset()
+    after = {group.name: group for group in updated.vendor.seats}
+    return frozenset(
+        seat_no for group in updated.before.seats if _loses(group, after.get(group.name)) for seat_no in group.seat_nos
+    )
+
+
+def capacities(vendor: Vendor) -> dict[int, int]:
+    """The largest party that each seat takes, by its number."""
+    return {seat_no: group.capacity_max for group in vendor.seats for seat_no in group.seat_nos}
+
+
+def would_strand(bookings: Sequence[BookingId]) -> Rejection:
+    """Standing bookings of which a seat would be gone, or whose seats together would no longer take the party."""
+    detail = "Bookings need seats that this takes away or shrinks."
+    return Rejection(Reason.WOULD_STRAND_BOOKINGS, detail, "seats", tuple(bookings))
 
 
 def may_update(command: UpdateVendor) -> bool:
@@ -93,6 +114,10 @@ def may_update(command: UpdateVendor) -> bool:
     if caller.role is Role.VENDOR:
         return caller.account_id == command.vendor_id
     return caller.role in (Role.OPERATOR, Role.SYSTEM)
+
+
+def _loses(before: SeatGroup, after: SeatGroup | None) -> bool:
+    return after is None or after.quantity < before.quantity or after.capacity_max < before.capacity_max
 
 
 def _fixed_refusal(vendor: Vendor, changes: dict[str, object]) -> Rejection | None:
@@ -126,14 +151,3 @@ def _numbered(
         next_seat_no += len(fresh)
         numbered.append(replace(group, seat_nos=(*kept, *fresh)))
     return tuple(numbered), next_seat_no
-
-
-def _stranded(groups: Iterable[SeatGroup], standing: Iterable[Booking]) -> tuple[Any, ...]:
-    """Bookings of which a seat is gone, or whose seats together no longer take the party."""
-    capacity_of = {seat_no: group.capacity_max for group in groups for seat_no in group.seat_nos}
-    return tuple(
-        booking.booking_id
-        for booking in standing
-        if any(seat.seat_no not in capacity_of for seat in booking.seats)
-        or sum(capacity_of[seat.seat_no] for seat in booking.seats) < booking.party_size
-    )

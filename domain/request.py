@@ -1,13 +1,16 @@
 """What a party asks of a vendor, checked for sense before any rule is looked at."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain.command import SittingTime, StayDates, When
 from domain.rejection import Reason, Rejection
 from domain.timing import Span, sitting_span, stay_span
 from domain.vendor import VendorKind
 from domain.vendor_facts import VendorFacts
+
+QUANTITY_MAX: Final = 200
+"""How many rooms one booking takes at most: with a year of nights 1,400 seat-words. See docs/decisions/0013."""
 
 
 class SeatRequest(NamedTuple):
@@ -29,8 +32,8 @@ def seat_request(
     """The request in the vendor's own terms, or which field of it makes no sense."""
     if party_size < 1:
         return invalid("A party is one guest at least.", "party_size")
-    if quantity < 1:
-        return invalid("Ask for one room at least.", "quantity")
+    if not 1 <= quantity <= QUANTITY_MAX:
+        return invalid(f"One booking takes 1..{QUANTITY_MAX} rooms.", "quantity")
     if facts.kind is VendorKind.HOTEL:
         if type(when) is not StayDates:
             return invalid("A hotel is booked from check_in to check_out.", "check_in")

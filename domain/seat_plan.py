@@ -6,7 +6,7 @@ same price, and among their free seats the gap decides.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +20,10 @@ from domain.local_time import day_of
 from domain.vendor import SeatGroup
 
 NO_PRICE: Final = -1
+
+_LOOKED_THROUGH_MAX: Final = 64
+"""Up to so many seats, looking through their numbers is as quick as any index, and most houses are no larger."""
+_NO_INDEX: Final = array("H")
 
 _START: Final = attrgetter("start")
 _FIRST_DAY: Final = attrgetter("first_day")
@@ -66,10 +70,12 @@ ClosedSeats: TypeAlias = bytearray
 class SeatPlan:
     """`seat_nos` and `group_of` are by position; `group_names` are joined by NUL, which no name may hold.
 
-    `closures` are by their first day.
+    `closures` are by their first day. `by_number` are the positions in the order of the seats' numbers, empty in a
+    house so small that nobody needs it.
     """
 
     seat_nos: "array[int]"
+    by_number: "array[int]"
     group_of: "array[int]"
     group_names: str
     types: tuple[str, ...]
@@ -82,10 +88,15 @@ class SeatPlan:
 
     def position_of(self, seat_no: int) -> int | None:
         """Where the seat stands, or None when the vendor has it no longer."""
-        try:
-            return self.seat_nos.index(seat_no)
-        except ValueError:
+        if not self.by_number:
+            try:
+                return self.seat_nos.index(seat_no)
+            except ValueError:
+                return None
+        place = bisect_left(self.by_number, seat_no, key=self.seat_nos.__getitem__)
+        if place == len(self.by_number) or self.seat_nos[self.by_number[place]] != seat_no:
             return None
+        return self.by_number[place]
 
     def class_of(self, position: int) -> SeatClass:
         return self.classes[bisect_right(self.classes, position, key=_START) - 1]
@@ -142,6 +153,7 @@ def compile_plan(groups: Sequence[SeatGroup], combinations: Sequence[Sequence[st
     shared = tuple(classes)
     return SeatPlan(
         seat_nos,
+        _by_number(seat_nos),
         group_of,
         intern("\0".join(group.name for group in groups)),
         _same_types(types),
@@ -149,6 +161,13 @@ def compile_plan(groups: Sequence[SeatGroup], combinations: Sequence[Sequence[st
         tuple(sorted((_combination(names, first_position, shared) for names in combinations), key=_smallest_first)),
         tuple(sorted(closures, key=_FIRST_DAY)),
     )
+
+
+def _by_number(seat_nos: "array[int]") -> "array[int]":
+    if len(seat_nos) <= _LOOKED_THROUGH_MAX:
+        return _NO_INDEX
+    order = sorted(range(len(seat_nos)), key=seat_nos.__getitem__)
+    return array("H" if len(seat_nos) < 1 << 16 else "I", order)
 
 
 def _class_key(group: SeatGroup, type_nos: dict[str, int]) -> tuple[int, int, int, int]:

@@ -47,6 +47,18 @@ def choose_seats(
     return _rooms(state, request, span, closed)
 
 
+def can_seat(state: VendorState, request: SeatRequest, span: Span) -> bool:
+    """Whether `choose` would find seats, without weighing which are best: for a search that looks at many vendors."""
+    if not pace_allows(state, request, span):
+        return False
+    plan = state.facts.plan
+    closed = plan.closed_between(span.first_day, span.last_day)
+    if request.quantity != 1:
+        return not isinstance(_rooms(state, request, span, closed), Rejection)
+    taken = taken_in(state, span.first_slot, span.slot_count)
+    return _any_free(plan, request, taken, closed) or _combination(plan, request, taken, closed) is not None
+
+
 def pace_allows(state: VendorState, request: SeatRequest, span: Span) -> bool:
     """Whether the step in which the sitting starts takes the party's covers too."""
     pace = state.facts.covers_per_step
@@ -109,6 +121,20 @@ def _smallest_free(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: C
                 break
             free += _free(range(block, min(block + _BLOCK, end)), taken, closed)
     return free
+
+
+def _any_free(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: ClosedSeats) -> bool:
+    """Whether any single seat that fits is free, whichever it is."""
+    party_size, _, type_no, _ = request
+    for start, end, capacity_min, capacity_max, class_type, _, _ in plan.classes:
+        if not capacity_min <= party_size <= capacity_max or (type_no is not None and class_type != type_no):
+            continue
+        if not taken and not closed:
+            return True
+        for block in range(start, end, _BLOCK):
+            if _free(range(block, min(block + _BLOCK, end)), taken, closed):
+                return True
+    return False
 
 
 def _combination(plan: SeatPlan, request: SeatRequest, taken: Taken, closed: ClosedSeats) -> tuple[int, ...] | None:

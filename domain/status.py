@@ -48,7 +48,7 @@ def decide_status(
     facts: VendorFacts, booking: Booking, command: SetStatus, *, now: datetime
 ) -> BookingEvent | Rejection:
     """Move the booking, if its state and the time allow it. `may_set` was asked before."""
-    refusal = _bill_refusal(facts, command) or version_refusal(booking, command.expected_version)
+    refusal = _bill_refusal(facts, booking, command) or version_refusal(booking, command.expected_version)
     if refusal is not None:
         return refusal
     match command.status:
@@ -165,7 +165,7 @@ def _changed(facts: VendorFacts, booking: Booking, now: datetime, **fields: Any)
     return replace(in_step(booking, facts.step_minutes), version=booking.version + 1, updated_at=now, **fields)
 
 
-def _bill_refusal(facts: VendorFacts, command: SetStatus) -> Rejection | None:
+def _bill_refusal(facts: VendorFacts, booking: Booking, command: SetStatus) -> Rejection | None:
     bill = command.bill
     if bill is None:
         return None
@@ -173,6 +173,9 @@ def _bill_refusal(facts: VendorFacts, command: SetStatus) -> Rejection | None:
         return invalid("A bill goes with AVAILED alone.", "bill")
     if bill.amount_minor < 0:
         return invalid("A bill is not negative.", "bill.amount_minor")
-    if bill.currency != facts.currency:
-        return invalid(f"The vendor's currency is {facts.currency}.", "bill.currency")
+    # The vendor may have changed its currency since; what was agreed on stays in the old one.
+    agreed = booking.terms.deposit or booking.price
+    currency = facts.currency if agreed is None else agreed.currency
+    if bill.currency != currency:
+        return invalid(f"The booking's currency is {currency}.", "bill.currency")
     return None

@@ -134,6 +134,9 @@ def _sitting_minutes(facts: VendorFacts, starts_at: datetime) -> tuple[int, int,
         return minute, *local_minute(facts.time_zone, minute)
     local = wall_minute(starts_at)
     if not MINUTE_MIN <= local < MINUTE_MAX:
+        whole = not (starts_at.second or starts_at.microsecond)
+        if not whole or facts.starts is None or facts.starts.service_day(local) is None:
+            return CLOSED
         return PAST if local < MINUTE_MIN else TOO_FAR
     known = utc_minute(facts.time_zone, local)
     return SKIPPED if known is None else (known, local, False)

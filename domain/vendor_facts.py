@@ -97,6 +97,7 @@ def _days(closures: tuple[Closure, ...]) -> tuple[tuple[int, int], ...]:
 def _plan_bytes(plan: SeatPlan) -> int:
     return (
         getsizeof(plan.seat_nos)
+        + getsizeof(plan.by_number)
         + getsizeof(plan.group_of)
         + getsizeof(plan.group_names)
         + sum(150 + 8 * len(combination.positions) for combination in plan.combinations)

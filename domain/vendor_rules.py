@@ -28,8 +28,8 @@ LIST_MAX: Final = 1_000
 SEAT_TYPES_MAX: Final = 100
 COMBINATIONS_MAX: Final = 200
 COMBINED_SEATS_MAX: Final = 50
-STARTS_BY_TYPE_MAX: Final = 5_000
-"""Rows of a day's availability: anybody may ask for 62 days of them, and a shard does nothing else meanwhile."""
+STARTS_BY_TYPE_MAX: Final = 2_000
+"""Rows of a day's availability, of which anybody may ask for 62 days: six types of table, every 5 minutes round the clock."""
 _STARTS_A_DAY_MAX: Final = DAY_MINUTES // 5
 
 Fault = tuple[str, str]

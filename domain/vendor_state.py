@@ -1,8 +1,9 @@
 """One vendor as a shard remembers it: its compiled facts, and which slots of which seats are taken.
 
 Occupancy is kept by word: a *column* is one array of 64-bit masks, one for each seat by position, and exists only
-once something in that word is taken. A column is never changed in place, a new one takes its place; so a fork costs
-nothing, reads through to what it was forked from, and is dropped or merged as a whole.
+once something in that word is taken. A fork reads through to what it was forked from and copies a column before its
+first change of it, once; its copies are its own until they are merged. So a fork costs nothing, is dropped or merged
+as a whole, and a column that anybody else may see is never changed in place.
 """
 
 from array import array
@@ -26,7 +27,7 @@ _COVERS_BYTES = 100
 class VendorState:
     """Made by `of` from the database, changed by `domain.evolve` alone, and that on a fork.
 
-    `columns` and `covers` of a fork hold only what differs from its `base`. `covers` counts, by start slot, the
+    `columns` and `covers` of a fork hold only what differs from its `base`, and nobody else has its columns. `covers` counts, by start slot, the
     guests of sittings that hold slots; it is kept only where the vendor sets a pace.
     """
 
@@ -81,9 +82,10 @@ class VendorState:
         return VendorState(self.facts, self)
 
     def merge(self, fork: "VendorState") -> None:
-        """Take over what a fork of this state changed."""
+        """Take over what a fork of this state changed. The columns are the fork's no longer: it would copy them again."""
         self.columns.update(fork.columns)
         self.covers.update(fork.covers)
+        fork.columns = {}
 
     def column(self, word: int) -> "Column | None":
         """The masks of a word by position, or None where nothing was ever taken; not to be changed."""
@@ -106,10 +108,12 @@ class VendorState:
 
     def change_word(self, position: int, word: int, clear: int, set_: int) -> None:
         """Give back and take bits of one seat."""
-        known = self.column(word)
-        column = known[:] if known is not None else array("Q", bytes(8 * len(self.facts.plan)))
+        column = self.columns.get(word)
+        if column is None or self.base is None:
+            known = self.column(word)
+            column = known[:] if known is not None else array("Q", bytes(8 * len(self.facts.plan)))
+            self.columns[word] = column
         column[position] = column[position] & ~clear | set_
-        self.columns[word] = column
 
     def change_covers(self, slot: int, more: int) -> None:
         if self.facts.covers_per_step is not None:

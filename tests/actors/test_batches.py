@@ -1,12 +1,26 @@
 """Batches: what is queued while one is in flight becomes the next, and what may not share one waits for the next."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from domain.booking import BookingStatus
 from domain.rejection import Reason, Rejection
-from tests.fakes.houses import EVENING, amend, cancel, changing, confirm, guest, hold, opening, restaurant, vendor_id
+from tests.fakes.houses import (
+    EVENING,
+    amend,
+    cancel,
+    changing,
+    confirm,
+    guest,
+    hold,
+    hotel,
+    opening,
+    restaurant,
+    stay,
+    vendor_id,
+)
 
 V = vendor_id(1)
 W = vendor_id(2)
@@ -48,6 +62,20 @@ async def test_a_batch_has_a_limit(house):
     await shard.ask(opening(restaurant(V, tables=20)))
     await ask_all(shard, *(hold(V, by=guest(number)) for number in range(10)))
     assert [len(row.events) for row in batches(house)] == [4, 4, 2]
+
+
+async def test_large_bookings_do_not_share_one_batch_without_end(house):
+    """A batch of many is decided and written in one go, and nobody else is heard meanwhile."""
+    shard = await house.start(batch_words_max=10)
+    await shard.ask(opening(hotel(V, rooms=40)))
+    night = EVENING.date()
+    stays = [replace(stay(V, night, night + timedelta(days=1), quantity=6), party_size=6) for _ in range(5)]
+    outcomes = await ask_all(shard, *stays, *(stay(V, night, night + timedelta(days=1)) for _ in range(3)))
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    assert [len(row.events) for row in batches(house)] == [2, 2, 4]
+    assert [row.events[0].booking.booking_id for row in batches(house)] == [
+        outcomes[first].booking.booking_id for first in (0, 2, 4)
+    ]
 
 
 async def test_the_mailbox_has_a_limit(house):

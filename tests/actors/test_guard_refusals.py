@@ -130,16 +130,16 @@ async def test_a_database_at_odds_with_itself_is_no_refusal(house):
 async def test_a_vendor_that_changed_behind_memory_is_decided_again(house):
     shard = await house.start()
     await shard.ask(opening(restaurant(V)))
-    real = house.stores[0].load_vendors
+    real = house.stores[0].load_vendor
     row = house.database.vendors[V]
 
-    async def stale_once(ids):
-        house.stores[0].load_vendors = real
-        records = await real(ids)
+    async def stale_once(vendor_id):
+        house.stores[0].load_vendor = real
+        vendor = await real(vendor_id)
         row.vendor = replace(row.vendor, version=5)
-        return records
+        return vendor
 
-    house.stores[0].load_vendors = stale_once
+    house.stores[0].load_vendor = stale_once
     outcome = await shard.ask(changing(V, name="Renamed"))
     assert isinstance(outcome, VendorDone)
     assert outcome.vendor.version == 6

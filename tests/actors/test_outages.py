@@ -66,8 +66,9 @@ async def test_reading_again_after_a_refused_guard_may_fail(house):
 async def test_vendor_commands_and_reads_say_so_as_well(house):
     shard = await house.start(patience_seconds=1.0)
     await shard.ask(opening(restaurant(V)))
-    house.faults.always("load_vendors", AWAY)
+    house.faults.always("load_vendor", AWAY)
     assert (await shard.ask(changing(V, name="x"))).trouble is Trouble.DEPENDENCY_UNAVAILABLE
+    house.faults.always("load_vendors", AWAY)
     query = AvailabilityQuery(EVENING.date(), EVENING.date())
     assert (await shard.availability(V, query)).trouble is Trouble.DEPENDENCY_UNAVAILABLE
     house.faults.always("load_bookings", AWAY)

@@ -165,6 +165,36 @@ async def test_a_lost_change_is_made_once_and_answered(house, side, key):
         assert outcome.booking.version == number + 2
 
 
+async def test_what_takes_its_owner_down_with_it_is_not_sent_to_every_successor(house):
+    """The moments in which nobody answers do not count: only owners that had it in hand do."""
+    shard, s = await setup(house)
+    taken_down = []
+
+    async def falls(commands):
+        taken_down.append([again for _, again in commands])
+        s.calls.shards[0] = None
+        asyncio.get_running_loop().call_later(1.0, s.calls.shards.__setitem__, 0, shard)
+        raise CallLost
+
+    shard.ask_batch = falls
+    outcome = await s.client.ask(hold(V))
+    assert outcome.trouble is Trouble.OUTCOME_UNKNOWN
+    assert taken_down == [[False], [True]]
+
+
+async def test_a_command_survives_the_loss_of_one_owner_however_long_nobody_answers(house):
+    shard, s = await setup(house, tables=3)
+    s.calls.lose_before = 1
+    asked = [asyncio.ensure_future(s.client.ask(hold(V, by=guest(n)))) for n in range(3)]
+    await asyncio.sleep(0.01)
+    s.calls.shards[0] = None
+    s.calls.lose_before = 6
+    asyncio.get_running_loop().call_later(5.0, s.calls.shards.__setitem__, 0, shard)
+    assert all(isinstance(outcome, Done) for outcome in await asyncio.gather(*asked))
+    assert s.calls.batches[0] == [False] * 3
+    assert len(house.database.bookings) == 3
+
+
 async def test_a_lost_opening_is_made_once_and_a_lost_change_of_a_vendor_is_unknown(house):
     _, s = await setup(house)
     s.calls.lose_after = 1

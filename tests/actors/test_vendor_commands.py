@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import time, timedelta
 
 from actors.outcome import Done, VendorDone
-from domain.rejection import Reason
+from domain.money import Money
+from domain.rejection import Reason, Rejection
 from domain.vendor import SeatGroup, Service
 from tests.fakes.houses import EVENING, cancel, changing, guest, hold, opening, restaurant, vendor_id
 from tests.fakes.memory_store import Fault
@@ -40,14 +41,13 @@ async def test_the_echo_of_an_opening_is_not_told_that_its_own_address_is_taken(
 
 async def test_an_opening_that_committed_unseen_is_known_by_its_vendor(house):
     shard = await house.start()
-    real = house.stores[0].load_vendors
+    real = house.stores[0].load_vendor
 
-    async def nothing_yet(ids):
-        house.stores[0].load_vendors = real
-        return {}
+    async def nothing_yet(_vendor_id):
+        house.stores[0].load_vendor = real
 
     await shard.ask(opening(restaurant(V)))
-    house.stores[0].load_vendors = nothing_yet
+    house.stores[0].load_vendor = nothing_yet
     assert isinstance(await shard.ask(opening(restaurant(V)), again=True), VendorDone)
 
 
@@ -83,6 +83,41 @@ async def test_a_seat_with_a_live_booking_cannot_be_taken_away(house):
     assert refused.bookings == (placed.booking.booking_id,)
     await shard.ask(cancel(placed.booking.booking_id))
     assert isinstance(await shard.ask(changing(V, seats=other)), VendorDone)
+
+
+async def test_bookings_are_looked_at_only_where_seats_are_at_stake(house):
+    """A large house has hundreds of thousands of them, and nobody is served meanwhile."""
+    shard = await house.start()
+    await shard.ask(opening(restaurant(V, tables=2)))
+    placed = await shard.ask(hold(V))
+    (tables,) = house.database.vendors[V].vendor.seats
+    looks = {"load_seats_in_use", "load_stranded", "load_vendors", "load_bookings"}
+
+    async def looked(**changes):
+        house.stores[0].steps.clear()
+        outcome = await shard.ask(changing(V, **changes))
+        return type(outcome), [step for step in house.stores[0].steps if step in looks]
+
+    harmless = (replace(tables, quantity=3, price=Money(100, "EUR"), capacity_max=6), SeatGroup("U", "table", 1, 2))
+    for changes in ({"name": "x"}, {"services": ()}, {"seats": (tables,)}, {"seats": harmless}):
+        assert await looked(**changes) == (VendorDone, [])
+    assert await looked(seats=harmless[:1]) == (VendorDone, ["load_seats_in_use"])
+    assert await looked(seats=(replace(harmless[0], quantity=1),)) == (
+        VendorDone,
+        ["load_seats_in_use", "load_stranded"],
+    )
+    assert await looked(seats=(), name="") == (Rejection, [])
+    assert house.database.vendors[V].vendor.seats[0].seat_nos == (placed.booking.seats[0].seat_no,)
+
+
+async def test_a_refusal_names_a_bounded_number_of_bookings(house):
+    shard = await house.start(stranded_listed_max=2)
+    await shard.ask(opening(restaurant(V, tables=3)))
+    for number in range(3):
+        await shard.ask(hold(V, by=guest(number + 1)))
+    refused = await shard.ask(changing(V, seats=(SeatGroup("U", "table", 1, 4),)))
+    assert refused.reason is Reason.WOULD_STRAND_BOOKINGS
+    assert refused.bookings == tuple(sorted(house.database.bookings))[:2]
 
 
 async def test_a_finer_step_rewrites_the_words_and_bookings_go_on(house):

@@ -6,8 +6,10 @@ from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from actors.waiting import News
 from actors.wire import pack, unpack
 from domain.availability import AvailabilityQuery, FreeSeats
+from domain.command import SittingTime
 from domain.money import Money
 from domain.rejection import Reason, Rejection
+from domain.search import SeatWish, Verdict
 from tests.fakes.houses import (
     EVENING,
     amend,
@@ -37,6 +39,8 @@ V = vendor_id(1)
         changing(V, name="x", seats=restaurant(V).seats),
         [Unavailable(Trouble.OVERLOADED, "x"), Rejection(Reason.NOT_FOUND, "y", "z"), VendorDone(hotel(V))],
         (V, AvailabilityQuery(EVENING.date(), EVENING.date(), 3, "table")),
+        ([V], SeatWish(SittingTime(EVENING), 3, "table", alternatives_max=2)),
+        [Verdict(V, available=False, alternatives=(EVENING,))],
         [FreeSeats(EVENING.date(), EVENING, "table", 3, Money(1, "EUR"))],
         None,
         guest(),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-THIN = {"ray_client", "shard_actor", "supervisor_actor"}
+THIN = {"consumer_actor", "ray_client", "shard_actor", "supervisor_actor"}
 PLAIN = sorted(path.stem for path in Path("actors").glob("*.py") if path.stem not in {"__init__", *THIN})
 
 

@@ -22,7 +22,7 @@ from domain.command import (
     UpdateVendor,
 )
 from domain.decide import decide_change, decide_hold
-from domain.decide_vendor import decide_create, decide_update
+from domain.decide_vendor import capacities, decide_create, decide_update, seats_at_stake, would_strand
 from domain.event import BookingEvent, VendorCreated, VendorUpdated
 from domain.evolve import evolve, word_changes
 from domain.ids import BookingId, UserId, VendorId, booking_id_from, vendor_id_from
@@ -31,6 +31,7 @@ from domain.rejection import Reason, Rejection
 from domain.rescale import rescale_words
 from domain.vendor import Location, SeatGroup, Service, TurnTime, Vendor, VendorKind
 from domain.vendor_state import VendorState
+from tests.fakes.stranding import seats_in_use, stranded
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # a Monday
 EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
@@ -163,7 +164,7 @@ class Desk:
         self, *, by: Caller = HOUSE, expected_version: int | None = None, **changes: object
     ) -> Vendor | Rejection:
         command = UpdateVendor(VENDOR_ID, by, changes, expected_version)
-        event = decide_update(self.vendor, self.standing(), command, now=self.now)
+        event = self.sparing(command)
         if isinstance(event, Rejection):
             return event
         assert isinstance(event, VendorUpdated)
@@ -175,6 +176,19 @@ class Desk:
             self.words = {(seat_no, word): mask for seat_no, word, mask in finer}
         self.reload()
         return event.vendor
+
+    def sparing(self, command: UpdateVendor) -> VendorUpdated | Rejection:
+        """As a shard does it: the second look is only taken where seats are at stake."""
+        event = decide_update(self.vendor, command, now=self.now)
+        at_stake = frozenset() if isinstance(event, Rejection) else seats_at_stake(event)
+        needed = seats_in_use(self.standing()) & at_stake
+        if not needed:
+            return event
+        event = decide_update(self.vendor, command, now=self.now, needed=needed)
+        if isinstance(event, Rejection):
+            return event
+        lost = stranded(self.standing(), capacities(event.vendor))
+        return would_strand(lost) if lost else event
 
     def reload(self) -> None:
         """Load the vendor anew from what the database would hold, as a shard does after an update."""

@@ -308,6 +308,18 @@ def test_a_bill_that_makes_no_sense(bill: Money, status: str, path: str) -> None
     assert (refusal.reason, refusal.path) == (Reason.INVALID_REQUEST, path)
 
 
+def test_a_bill_is_in_the_currency_that_was_agreed_on() -> None:
+    desk = Desk(hotel())
+    booking = desk.booked(("24", "26"))
+    assert booking.price is not None
+    desk.update(currency="JPY", seats=tuple(replace(group, price=None) for group in hotel().seats))
+    in_new = desk.mark(booking, "AVAILED", bill=Money(100, "JPY"))
+    assert isinstance(in_new, Rejection)
+    assert in_new.path == "bill.currency"
+    in_old = desk.event(SetStatus(booking.booking_id, HOUSE, BookingStatus.AVAILED, bill=Money(100, "EUR")))
+    assert isinstance(in_old, BookingAvailed)
+
+
 def test_a_bill_goes_with_the_event() -> None:
     desk = Desk(restaurant())
     booking = desk.booked("24T19:00")

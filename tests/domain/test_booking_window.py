@@ -63,6 +63,13 @@ def test_the_window_of_a_restaurant(changes: dict[str, object], when: str, refus
     assert reason(Desk(restaurant(services=ALL_DAY, **changes)).hold(when)) == refused
 
 
+@pytest.mark.parametrize("when", ["9999-12-31T23:59", "9999-12-31T23:30:01", "0001-01-01T00:00"])
+def test_hours_are_judged_before_the_window_to_the_ends_of_the_calendar(when: str) -> None:
+    evening = restaurant(services=(service("18:00", "23:30", 30),))
+    assert reason(Desk(evening).hold(when)) is Reason.OUTSIDE_OPENING_HOURS
+    assert reason(Desk(evening).hold("9999-12-31T23:30")) is WINDOW
+
+
 @pytest.mark.parametrize(("seconds", "refused"), [(0, None), (1, WINDOW), (0.001, WINDOW)])
 def test_a_start_is_past_as_soon_as_it_was(seconds: float, refused: Reason | None) -> None:
     now = NOW + timedelta(seconds=seconds)

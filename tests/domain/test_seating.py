@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.booking import Booking
 from domain.ids import seat_id_of
 from domain.local_time import day_of
-from domain.rejection import Reason
+from domain.rejection import Reason, Rejection
+from domain.request import QUANTITY_MAX
 from domain.room_choice import rooms_for
 from domain.vendor import Closure, SeatGroup, TurnTime, Vendor
 from domain.vendor_facts import compile_facts
@@ -224,8 +226,8 @@ def test_rooms(party: int, asked: dict[str, object], seats: list[str]) -> None:
         (4, {"quantity": 4, "seat_type": "double"}, Reason.NO_AVAILABILITY),
         (1, {"quantity": 2, "seat_type": "double"}, Reason.NO_AVAILABILITY),
         (9, {"quantity": 5}, Reason.PARTY_TOO_LARGE),
-        (2, {"quantity": 10_000}, Reason.NO_AVAILABILITY),
-        (10_000, {"quantity": 10_000}, Reason.PARTY_TOO_LARGE),
+        (2, {"quantity": QUANTITY_MAX}, Reason.NO_AVAILABILITY),
+        (10_000, {"quantity": QUANTITY_MAX}, Reason.PARTY_TOO_LARGE),
     ],
 )
 def test_rooms_refused(party: int, asked: dict[str, object], refused: Reason) -> None:
@@ -303,6 +305,20 @@ def test_a_long_stay_spans_many_words() -> None:
 
 def seat_numbers(booking: object) -> list[int]:
     return [seat.seat_no for seat in booking.seats]  # type: ignore[attr-defined]
+
+
+def test_one_booking_takes_so_many_rooms_and_no_more() -> None:
+    """The shard serves nobody else while it takes them, each for as many nights as a stay may have."""
+    desk = Desk(hotel(room("R", quantity=500)))
+    booking = desk.booked(("24", "26"), QUANTITY_MAX, quantity=QUANTITY_MAX)
+    assert len(booking.seats) == QUANTITY_MAX
+    for refused in (
+        desk.hold(("24", "26"), QUANTITY_MAX + 1, quantity=QUANTITY_MAX + 1),
+        desk.amend(booking, quantity=QUANTITY_MAX + 1, party_size=QUANTITY_MAX + 1),
+    ):
+        assert isinstance(refused, Rejection)
+        assert (refused.reason, refused.path) == (Reason.INVALID_REQUEST, "quantity")
+    assert isinstance(desk.amend(booking, check_out="27"), Booking)
 
 
 PACED = restaurant(table("T", 6, quantity=10), covers_per_step=8)

@@ -62,6 +62,35 @@ def test_a_fork_reads_through_keeps_to_itself_and_is_merged() -> None:
     assert state.covers_at(320) == 7
 
 
+def test_a_fork_copies_a_column_once_and_a_shared_one_is_never_changed_in_place() -> None:
+    """One booking may take hundreds of seats of a large house, and a copy of its column each time stopped the shard."""
+    state = VendorState.of(opened(hotel(room("R", quantity=3))), [(1, 5, 0b1)], {})
+    seen = state.column(5)
+    fork = state.fork()
+    fork.change_word(0, 5, 0, 0b10)
+    own = fork.column(5)
+    fork.change_word(1, 5, 0, 0b100)
+    assert fork.column(5) is own is not seen
+    state.merge(fork)
+    assert seen == array("Q", [0b1, 0, 0])
+    assert state.column(5) is own
+    fork.change_word(2, 5, 0, 0b1000)
+    state.change_word(2, 5, 0, 0b10000)
+    assert own == array("Q", [0b11, 0b100, 0])
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 300])
+def test_a_seat_is_found_by_its_number_however_many_there_are(count: int) -> None:
+    """Every other group is dearer, so that positions do not follow the numbers."""
+    groups = [room(f"R{n}", price=n % 2, quantity=1 + n % 3) for n in range(count)]
+    seats = opened(hotel(*groups)).seats[:: 2 if count > 1 else 1]
+    plan = compile_plan(seats, ())
+    for position, seat_no in enumerate(plan.seat_nos):
+        assert plan.position_of(seat_no) == position
+    known = set(plan.seat_nos)
+    assert all(plan.position_of(seat_no) is None for seat_no in range(max(known) + 3) if seat_no not in known)
+
+
 def test_a_dropped_fork_leaves_no_trace() -> None:
     desk = Desk(restaurant())
     before = {word: column[:] for word, column in desk.state.columns.items()}

@@ -14,9 +14,11 @@ from enum import Enum, auto
 from domain.booking import Booking, BookingStatus
 from domain.event import VendorCreated, VendorUpdated
 from domain.ids import BookingId, VendorId, bucket_of
+from domain.vendor import Vendor
 from storage.errors import EmailTaken, Fenced, GuardRefused, OutcomeUnknown, StoreUnavailable
 from storage.shard_store import Answer, Batch, Lease, Owner, VendorRecord
 from tests.fakes.memory_database import MemoryDatabase
+from tests.fakes.stranding import seats_in_use, stranded
 
 
 class Fault(Enum):
@@ -119,13 +121,22 @@ class MemoryShardStore:
         stored = self.database.bookings
         return {booking_id: stored[booking_id] for booking_id in booking_ids if booking_id in stored}
 
-    async def load_standing(self, vendor_id: VendorId, ends_after: datetime) -> Sequence[Booking]:
-        await self._read("load_standing")
-        return [
-            b
-            for b in self.database.bookings.values()
-            if b.vendor_id == vendor_id and b.held_slot_count and b.ends_at > ends_after
-        ]
+    async def load_vendor(self, vendor_id: VendorId) -> Vendor | None:
+        await self._read("load_vendor")
+        row = self.database.vendors.get(vendor_id)
+        return None if row is None else row.vendor
+
+    async def load_seats_in_use(
+        self, vendor_id: VendorId, ends_after: datetime, seat_nos: Sequence[int]
+    ) -> frozenset[int]:
+        await self._read("load_seats_in_use")
+        return seats_in_use(self._standing(vendor_id, ends_after)) & frozenset(seat_nos)
+
+    async def load_stranded(
+        self, vendor_id: VendorId, ends_after: datetime, capacities: Mapping[int, int], limit: int
+    ) -> Sequence[BookingId]:
+        await self._read("load_stranded")
+        return stranded(self._standing(vendor_id, ends_after), capacities)[:limit]
 
     async def load_answers(self, scopes: Sequence[bytes]) -> Mapping[bytes, Answer]:
         await self._read("load_answers")
@@ -162,6 +173,10 @@ class MemoryShardStore:
     def _of_shard(self, shard_id: int) -> list[Booking]:
         owners = self.database.bucket_shard
         return [b for b in self.database.bookings.values() if owners[bucket_of(b.booking_id)] == shard_id]
+
+    def _standing(self, vendor_id: VendorId, ends_after: datetime) -> list[Booking]:
+        of_vendor = (b for b in self.database.bookings.values() if b.vendor_id == vendor_id)
+        return [b for b in of_vendor if b.held_slot_count and b.ends_at > ends_after]
 
     async def _fault(self, step: str) -> Fault | None:
         self.steps.append(step)
