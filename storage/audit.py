@@ -6,14 +6,19 @@ It goes through the ids bucket by bucket, each time in one statement and so in o
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from domain.ids import BUCKETS
 from storage.postgres import Database
 
+OUTBOX: Final = "no outbox row is stuck"
+"""The one figure that also tells of the relay, and not of bookings alone."""
+
 _IDS_PER_BUCKET: Final = 1 << 116
 _EXAMPLES_MAX: Final = 10
+_STUCK_AFTER: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Audit:
             sums.update(found)
             if progress is not None:
                 progress(end, BUCKETS)
-        totals = await self._database.row("audit_totals")
+        totals = await self._database.row("audit_totals", _STUCK_AFTER)
         if totals is None:
             raise LookupError("the audit's totals gave no row")
         return AuditReport(
@@ -83,6 +88,12 @@ class Audit:
                     examples=tuple(word_examples[:_EXAMPLES_MAX]),
                 ),
                 Figure("remembered answers", totals["answers"], judged=False),
-                Figure("outbox rows", totals["outbox_rows"], judged=False),
+                Figure(
+                    OUTBOX,
+                    totals["outbox_rows"],
+                    totals["outbox_stuck"],
+                    examples=tuple(totals["outbox_examples"]),
+                ),
+                Figure("parked messages", totals["parked"], judged=False),
             )
         )

@@ -38,16 +38,12 @@ def bookings_json(bookings: Sequence[Booking]) -> bytes:
 
 def booking_from_json(document: bytes | str) -> Booking:
     """The exact inverse of `booking_json`."""
-    found = orjson.loads(document)
-    for name in _UUIDS:
-        found[name] = UUID(found[name])
-    for name in _INSTANTS:
-        if found[name] is not None:
-            found[name] = datetime.fromisoformat(found[name])
-    for name in _DATES:
-        if found[name] is not None:
-            found[name] = date.fromisoformat(found[name])
-    return _booking(found)
+    return _booking_from_document(orjson.loads(document))
+
+
+def bookings_from_json(document: bytes | str) -> list[Booking]:
+    """The exact inverse of `bookings_json`."""
+    return [_booking_from_document(found) for found in orjson.loads(document)]
 
 
 def booking_from_row(row: asyncpg.Record) -> Booking:
@@ -63,6 +59,18 @@ def booking_from_row(row: asyncpg.Record) -> Booking:
 
 def bookings_from_rows(rows: Sequence[asyncpg.Record]) -> list[Booking]:
     return [booking_from_row(row) for row in rows]
+
+
+def _booking_from_document(found: dict[str, Any]) -> Booking:
+    for name in _UUIDS:
+        found[name] = UUID(found[name])
+    for name in _INSTANTS:
+        if found[name] is not None:
+            found[name] = datetime.fromisoformat(found[name])
+    for name in _DATES:
+        if found[name] is not None:
+            found[name] = date.fromisoformat(found[name])
+    return _booking(found)
 
 
 def _booking(found: dict[str, Any]) -> Booking:

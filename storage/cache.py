@@ -7,35 +7,48 @@ trying to pay by itself, for the sake of the other processes that read there.
 
 import asyncio
 import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.cache_writes import DOUBTED, STAMP_DIGITS, VERSION_DIGITS, Entry, GatheredWrites
+from storage.errors import StoreUnavailable
+
 _log = logging.getLogger(__name__)
 
-_VERSION_DIGITS: Final = 16
 _PREFIX: Final = "holdfast:"
+_EVERYBODY: Final = f"{_PREFIX}stamp:everybody"
+_NEVER: Final = b"0" * STAMP_DIGITS
 
-# An entry is 16 digits of version and the document; a mark is the digits alone. Digits of equal length compare as text.
-_PUT: Final = f"""
-local stored = redis.call('GETRANGE', KEYS[1], 0, {_VERSION_DIGITS - 1})
-if stored > ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
-return 1
+# The stamp of an owner, or of everybody if that is newer; the time; and a page, if it was kept under this very stamp.
+_LOOK: Final = f"""
+local stamp = redis.call('GET', KEYS[1]) or '{_NEVER.decode()}'
+local everybody = redis.call('GET', KEYS[2]) or ''
+if everybody > stamp then stamp = everybody end
+local time = redis.call('TIME')
+local page = KEYS[3] ~= nil and redis.call('GET', KEYS[3])
+if page and string.sub(page, 1, {STAMP_DIGITS}) ~= stamp then page = false end
+return {{stamp, time[1] .. string.format('%06d', time[2]), page}}
 """
-_MARK: Final = f"""
-local stored = redis.call('GETRANGE', KEYS[1], 0, {_VERSION_DIGITS - 1})
-if stored >= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """How an owner stands in the cache: the stamp now, how long ago it was set (None: a minute or more), the page."""
+
+    stamp: bytes
+    age_seconds: float | None
+    document: bytes | None
 
 
 class VersionedCache:
     """Never raises for a cache that is away: a read misses, a write is owed, and for a moment nobody asks it again.
 
-    `redis` should have short timeouts and no retries of its own. One event loop.
+    Writes of one process are gathered (see `cache_writes`). `redis` should have short timeouts and no retries of its
+    own. One event loop.
     """
 
     def __init__(
@@ -47,20 +60,26 @@ class VersionedCache:
         owed_max: int = 10_000,
     ) -> None:
         self._redis = redis
-        self._ttl_ms = ttl_seconds * 1000
         self._rest_seconds = rest_seconds
         self._owed_max = owed_max
-        self._put = redis.register_script(_PUT)
-        self._mark = redis.register_script(_MARK)
+        self._writes = GatheredWrites(redis, ttl_seconds * 1000, self._failed)
+        self._look = redis.register_script(_LOOK)
         self._owed: dict[str, int] = {}
-        self._owes_all = False
+        self._owed_stamps: dict[str, int] = {}
+        self._times_owed = 0
+        self._overflows = self._overflows_paid = 0
         self._asked_again_at = float("-inf")
+        self._till = asyncio.Lock()
         self._paying: asyncio.Task[None] | None = None
 
     @property
     def owes(self) -> bool:
         """Whether a write is still to be made good before anything is read from the cache."""
-        return self._owes_all or bool(self._owed)
+        return self._owes_all or bool(self._owed) or bool(self._owed_stamps)
+
+    @property
+    def _owes_all(self) -> bool:
+        return self._overflows > self._overflows_paid
 
     async def get(self, key: str) -> bytes | None:
         """The newest document that was put; None for a miss and for a cache that is away."""
@@ -69,65 +88,113 @@ class VersionedCache:
         try:
             await self._pay()
             stored = await self._redis.get(_PREFIX + key)
-        except (RedisError, OSError) as error:
+        except (StoreUnavailable, RedisError, OSError) as error:
             self._rest(error)
             return None
-        if not isinstance(stored, bytes) or len(stored) <= _VERSION_DIGITS:
+        if not isinstance(stored, bytes) or len(stored) <= VERSION_DIGITS:
             return None
-        return bytes(stored[_VERSION_DIGITS:])
+        return bytes(stored[VERSION_DIGITS:])
 
     async def fill(self, key: str, version: int, document: bytes) -> None:
         """Keep what was read from the database, unless a newer version is there already."""
+        if not self._resting():
+            await asyncio.shield(self._writes.add(Entry(_PREFIX + key, version, document, owed=False)))
+
+    async def put(self, key: str, version: int, document: bytes, stamps: Iterable[str] = ()) -> None:
+        """Keep what was just written to the database, and set its owners' stamps; if that fails, it is owed."""
+        await self._note(Entry(_PREFIX + key, version, document), stamps)
+
+    async def mark(self, key: str, version: int, stamps: Iterable[str] = ()) -> None:
+        """The database has this version at least: what is older is not read from the cache any more."""
+        await self._note(Entry(_PREFIX + key, version, b""), stamps)
+
+    async def doubt(self, key: str) -> None:
+        """Nobody knows whether a write happened, or will yet: for a minute, everybody reads the database instead."""
+        await self._note(Entry(_PREFIX + key, DOUBTED, b""), ())
+
+    async def look(self, owner: str, page: str | None = None) -> Stamped | None:
+        """The owner's stamp, and the page that was kept under it; None for a cache that is away."""
+        if self._resting():
+            return None
+        keys = [_stamp(owner), _EVERYBODY, *([] if page is None else [_PREFIX + page])]
+        try:
+            await self._pay()
+            stamp, time, kept = await self._look(keys=keys)
+        except (StoreUnavailable, RedisError, OSError) as error:
+            self._rest(error)
+            return None
+        age = None if stamp == _NEVER else (int(time) - int(stamp)) / 1e6
+        return Stamped(stamp, age, None if kept is None else kept[STAMP_DIGITS:])
+
+    async def keep(self, page: str, stamp: bytes, document: bytes, ttl_ms: int) -> None:
+        """A page for a short while. `stamp` is the one that stood before the page was read from the database."""
         if self._resting():
             return
         try:
-            await self._put(keys=[_PREFIX + key], args=[_digits(version), document, self._ttl_ms])
+            await self._redis.set(_PREFIX + page, stamp + document, px=ttl_ms)
         except (RedisError, OSError) as error:
             self._rest(error)
 
-    async def put(self, key: str, version: int, document: bytes) -> None:
-        """Keep what was just written to the database; if that fails, it is owed."""
-        if not self._resting():
-            try:
-                await self._put(keys=[_PREFIX + key], args=[_digits(version), document, self._ttl_ms])
-            except (RedisError, OSError) as error:
-                self._rest(error)
-            else:
-                return
-        self._owe(key, version)
-
     async def close(self) -> None:
         """Stop trying to pay. The client stays open: it belongs to whoever made it."""
+        await self._writes.close()
         if self._paying is not None:
             self._paying.cancel()
             await asyncio.wait([self._paying])
+
+    async def _note(self, entry: Entry, stamps: Iterable[str]) -> None:
+        names = [_stamp(owner) for owner in stamps]
+        if self._resting():
+            self._owe([entry], names)
+        else:
+            await asyncio.shield(self._writes.add(entry, names))
 
     async def _pay_later(self) -> None:
         while self.owes:
             await asyncio.sleep(self._rest_seconds)
             try:
                 await self._pay()
-            except (RedisError, OSError) as error:
+            except (StoreUnavailable, RedisError, OSError) as error:
                 self._rest(error)
 
     async def _pay(self) -> None:
         """Make good what failed. A write that comes in meanwhile and fails is owed again."""
-        if self._owes_all:
-            found = [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
-            for start in range(0, len(found), 1000):
-                await self._redis.unlink(*found[start : start + 1000])
-            self._owes_all = False
-        for key, version in list(self._owed.items()):
-            await self._mark(keys=[_PREFIX + key], args=[_digits(version), self._ttl_ms])
-            if self._owed.get(key) == version:
-                del self._owed[key]
+        if not self.owes:
+            return
+        async with self._till:
+            if self._owes_all:
+                await self._clear()
+            owed, stamps = self._owed.copy(), self._owed_stamps.copy()
+            if owed or stamps:
+                marks = [Entry(key, version, b"") for key, version in owed.items()]
+                await self._writes.write(marks, list(stamps))
+                _strike(self._owed, owed)
+                _strike(self._owed_stamps, stamps)
 
-    def _owe(self, key: str, version: int) -> None:
-        self._owed[key] = max(version, self._owed.get(key, 0))
-        if len(self._owed) > self._owed_max:
+    async def _clear(self) -> None:
+        """Forget every entry, and let nobody's list or recent write be judged by a stamp that was lost."""
+        overflows = self._overflows
+        found = [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
+        for start in range(0, len(found), 1000):
+            await self._redis.unlink(*found[start : start + 1000])
+        await self._writes.write([], [_EVERYBODY])
+        self._overflows_paid = overflows
+
+    def _failed(self, entries: Sequence[Entry], stamps: Sequence[str], error: StoreUnavailable) -> None:
+        self._rest(error)
+        self._owe([entry for entry in entries if entry.owed], stamps)
+
+    def _owe(self, entries: Sequence[Entry], stamps: Sequence[str]) -> None:
+        for entry in entries:
+            self._owed[entry.key] = max(entry.version, self._owed.get(entry.key, 0))
+        for name in stamps:
+            self._times_owed += 1
+            self._owed_stamps[name] = self._times_owed
+        if len(self._owed) + len(self._owed_stamps) > self._owed_max:
             self._owed.clear()
-            self._owes_all = True
-        if self._paying is None or self._paying.done():
+            self._owed_stamps.clear()
+            self._overflows += 1
+        if self.owes and (self._paying is None or self._paying.done()):
             self._paying = asyncio.create_task(self._pay_later())
 
     def _resting(self) -> bool:
@@ -139,5 +206,12 @@ class VersionedCache:
         self._asked_again_at = asyncio.get_running_loop().time() + self._rest_seconds
 
 
-def _digits(version: int) -> str:
-    return f"{version:0{_VERSION_DIGITS}d}"
+def _stamp(owner: str) -> str:
+    return f"{_PREFIX}stamp:{owner}"
+
+
+def _strike(owed: dict[str, int], paid: dict[str, int]) -> None:
+    """Off the books with what was paid, but for what has come to be owed again meanwhile."""
+    for key, number in paid.items():
+        if owed.get(key) == number:
+            del owed[key]

@@ -1,10 +1,11 @@
 """How Holdfast talks to Postgres: connections and pools, SQL from named files, driver errors in our own words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -57,29 +58,56 @@ def sql(name: str) -> str:
     return (_SQL / f"{name}.sql").read_text("utf-8")
 
 
-async def connect(postgres_url: str, application_name: str, settings: dict[str, str] | None = None) -> Connection:
+async def connect(
+    postgres_url: str,
+    application_name: str,
+    settings: dict[str, str] | None = None,
+    *,
+    session: SessionAttribute = SessionAttribute.primary,
+) -> Connection:
     """One connection of its own, for whoever holds it long. Raises StoreUnavailable."""
     with unavailable_when_lost():
         return await asyncpg.connect(
             postgres_url,
             timeout=CONNECT_SECONDS_MAX,
             command_timeout=STATEMENT_SECONDS_MAX + 2,
-            target_session_attrs=SessionAttribute.primary,
+            target_session_attrs=session,
             server_settings={**_EVERY_CONNECTION, "application_name": application_name, **(settings or {})},
         )
+
+
+class ReadsRows(Protocol):
+    """Reads by the names of SQL files: of one database, or of whichever of several is fresh enough."""
+
+    async def rows(self, name: str, *parameters: object) -> list[asyncpg.Record]: ...
+
+    async def row(self, name: str, *parameters: object) -> asyncpg.Record | None: ...
+
+    async def value(self, name: str, *parameters: object) -> Any: ...
 
 
 class Database:
     """A pool of connections for reads and short writes, by the names of SQL files.
 
     It connects when first used, so that a process starts also while its database is away. Every method raises
-    StoreUnavailable; whoever writes with it must be able to do the same again.
+    StoreUnavailable; whoever writes with it must be able to do the same again. `session` is what the server has to be:
+    a primary, unless somebody only wants to read. `settings` are the server's, for this pool alone.
     """
 
-    def __init__(self, postgres_url: str, application_name: str, connections_max: int) -> None:
+    def __init__(
+        self,
+        postgres_url: str,
+        application_name: str,
+        connections_max: int,
+        *,
+        session: SessionAttribute = SessionAttribute.primary,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._url = postgres_url
         self._application_name = application_name
         self._connections_max = connections_max
+        self._session = session
+        self._settings = settings
         self._pool: Pool | None = None
 
     async def rows(self, name: str, *parameters: object) -> list[asyncpg.Record]:
@@ -95,6 +123,10 @@ class Database:
         with unavailable_when_lost():
             return await (await self._ready()).fetchval(sql(name), *parameters)
 
+    async def own_connection(self) -> Connection:
+        """To the same server, beside the pool and under the same name."""
+        return await connect(self._url, self._application_name, session=self._session)
+
     async def close(self) -> None:
         if self._pool is not None:
             await self._pool.close()
@@ -107,8 +139,8 @@ class Database:
                 max_size=self._connections_max,
                 timeout=CONNECT_SECONDS_MAX,
                 command_timeout=STATEMENT_SECONDS_MAX + 2,
-                target_session_attrs=SessionAttribute.primary,
-                server_settings={**_EVERY_CONNECTION, "application_name": self._application_name},
+                target_session_attrs=self._session,
+                server_settings={**_EVERY_CONNECTION, "application_name": self._application_name, **self._settings},
             )
             await self._pool
         return self._pool

@@ -5,10 +5,12 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 
 from domain.booking import Booking
 from domain.event import VendorCreated, VendorUpdated
 from domain.ids import BookingId, VendorId
+from domain.vendor import Vendor
 from storage.booking_rows import booking_from_json, bookings_from_rows, bookings_json
 from storage.errors import Fenced
 from storage.event_json import booking_events_json
@@ -65,8 +67,22 @@ class PostgresShardStore:
         found = bookings_from_rows(await self._reads.rows("load_bookings", booking_ids))
         return {booking.booking_id: booking for booking in found}
 
-    async def load_standing(self, vendor_id: VendorId, ends_after: datetime) -> Sequence[Booking]:
-        return bookings_from_rows(await self._reads.rows("load_standing", vendor_id, ends_after))
+    async def load_vendor(self, vendor_id: VendorId) -> Vendor | None:
+        row = await self._reads.row("vendor_facts", vendor_id)
+        return None if row is None else vendor_from_json(row["facts"])
+
+    async def load_seats_in_use(
+        self, vendor_id: VendorId, ends_after: datetime, seat_nos: Sequence[int]
+    ) -> frozenset[int]:
+        rows = await self._reads.rows("load_seats_in_use", vendor_id, ends_after, seat_nos)
+        return frozenset(row["seat_no"] for row in rows)
+
+    async def load_stranded(
+        self, vendor_id: VendorId, ends_after: datetime, capacities: Mapping[int, int], limit: int
+    ) -> Sequence[BookingId]:
+        by_number = orjson.dumps({str(seat_no): capacity for seat_no, capacity in capacities.items()}).decode()
+        rows = await self._reads.rows("load_stranded", vendor_id, ends_after, by_number, limit)
+        return [BookingId(UUID(int=row["booking_id"].int)) for row in rows]
 
     async def load_answers(self, scopes: Sequence[bytes]) -> Mapping[bytes, Answer]:
         rows = await self._reads.rows("load_answers", scopes)

@@ -121,8 +121,24 @@ class ShardStore(Protocol):
 
     async def load_bookings(self, booking_ids: Sequence[BookingId]) -> Mapping[BookingId, Booking]: ...
 
-    async def load_standing(self, vendor_id: VendorId, ends_after: datetime) -> Sequence[Booking]:
-        """Bookings of the vendor that hold slots ending after the instant: what an update must not strand."""
+    async def load_vendor(self, vendor_id: VendorId) -> Vendor | None:
+        """The vendor alone, without what is taken."""
+        ...
+
+    async def load_seats_in_use(
+        self, vendor_id: VendorId, ends_after: datetime, seat_nos: Sequence[int]
+    ) -> frozenset[int]:
+        """Those of the seats on which bookings hold slots that end after the instant."""
+        ...
+
+    async def load_stranded(
+        self, vendor_id: VendorId, ends_after: datetime, capacities: Mapping[int, int], limit: int
+    ) -> Sequence[BookingId]:
+        """Bookings with slots that end after the instant and that seats of these capacities would strand, by start.
+
+        `capacities` are the largest parties that the vendor's seats will take, by seat number. A booking is stranded
+        where one of its seats is not among them, or where together they take fewer guests than it has.
+        """
         ...
 
     async def load_answers(self, scopes: Sequence[bytes]) -> Mapping[bytes, Answer]: ...

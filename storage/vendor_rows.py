@@ -80,10 +80,17 @@ class SeatRows:
         )
 
 
-def seat_rows(vendor: Vendor) -> SeatRows:
+def seat_rows(vendor: Vendor, before: Vendor | None = None) -> SeatRows:
+    """The vendor's seats; those alone that are new or look different when it is known how they were `before`."""
     rows = SeatRows([], [], [], [], [], [], [])
+    stored = {} if before is None else {group.name: group for group in before.seats}
     for group in vendor.seats:
+        known = stored.get(group.name)
+        alike = known is not None and _looks(known) == _looks(group)
+        unchanged = frozenset(known.seat_nos) if known is not None and alike else frozenset()
         for seat_no in group.seat_nos:
+            if seat_no in unchanged:
+                continue
             rows.seat_nos.append(seat_no)
             rows.seat_ids.append(seat_id_of(vendor.vendor_id, seat_no))
             rows.names.append(group.name)
@@ -92,6 +99,17 @@ def seat_rows(vendor: Vendor) -> SeatRows:
             rows.capacity_maxs.append(group.capacity_max)
             rows.prices_minor.append(group.price.amount_minor if group.price else None)
     return rows
+
+
+def _looks(group: SeatGroup) -> tuple[object, ...]:
+    """What rows of a group's seats say besides their numbers."""
+    return group.name, group.seat_type, group.capacity_min, group.capacity_max, group.price
+
+
+def seats_given_up(vendor: Vendor, before: Vendor) -> list[int]:
+    """Numbers of the seats that the vendor had before and has no longer."""
+    kept = {seat_no for group in vendor.seats for seat_no in group.seat_nos}
+    return [seat_no for group in before.seats for seat_no in group.seat_nos if seat_no not in kept]
 
 
 def datetimeslot_rows(vendor: Vendor) -> list[tuple[int, str, tuple[int, ...], time, time, int]]:

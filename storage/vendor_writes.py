@@ -12,7 +12,7 @@ from storage.errors import EmailTaken, Fenced, GuardRefused
 from storage.event_json import vendor_event_json
 from storage.postgres import Connection, sql
 from storage.shard_store import Lease
-from storage.vendor_rows import datetimeslot_rows, seat_rows, vendor_json
+from storage.vendor_rows import datetimeslot_rows, seat_rows, seats_given_up, vendor_json
 from storage.words import from_bigint, to_bigint
 
 
@@ -26,13 +26,10 @@ async def write_vendor(connection: Connection, lease: Lease, seq: int, event: Ve
         match event:
             case VendorCreated():
                 await _insert(connection, event)
+                await _unfold(connection, vendor, None)
             case VendorUpdated():
                 await _update(connection, event)
-        await connection.execute(sql("replace_seats"), vendor.vendor_id, *seat_rows(vendor).columns())
-        await connection.execute(sql("delete_datetimeslots"), vendor.vendor_id)
-        await connection.executemany(
-            sql("insert_datetimeslot"), [(vendor.vendor_id, *row) for row in datetimeslot_rows(vendor)]
-        )
+                await _unfold(connection, vendor, event.before)
         told = vendor_event_json(event).decode()
         await connection.execute(sql("insert_outbox"), lease.shard_id, lease.epoch, seq, told)
 
@@ -63,6 +60,18 @@ async def _update(connection: Connection, event: VendorUpdated) -> None:
         raise GuardRefused(f"vendor {vendor.vendor_id} is not at version {event.before.version}")
     if event.rescaled:
         await _rescale(connection, vendor, event.before.step_minutes)
+
+
+async def _unfold(connection: Connection, vendor: Vendor, before: Vendor | None) -> None:
+    """The rows that SQL joins, those alone that differ from before: a house may have 10,000 seats."""
+    if before is None or vendor.seats != before.seats:
+        given_up = [] if before is None else seats_given_up(vendor, before)
+        columns = seat_rows(vendor, before).columns()
+        await connection.execute(sql("replace_seats"), vendor.vendor_id, *columns, given_up)
+    slots = datetimeslot_rows(vendor)
+    if before is None or slots != datetimeslot_rows(before):
+        await connection.execute(sql("delete_datetimeslots"), vendor.vendor_id)
+        await connection.executemany(sql("insert_datetimeslot"), [(vendor.vendor_id, *row) for row in slots])
 
 
 async def _rescale(connection: Connection, vendor: Vendor, old_step_minutes: int) -> None:

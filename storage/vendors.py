@@ -28,6 +28,11 @@ class VendorReads:
             await self._cache.fill(key, row["version"], row["facts"].encode())
         return vendor_from_json(row["facts"])
 
+    async def doubt(self, vendor_id: VendorId) -> None:
+        """A change of the vendor may have happened and not be in the cache: read the database for a while."""
+        if self._cache is not None:
+            await self._cache.doubt(_key(vendor_id))
+
     async def note(self, vendor: Vendor) -> None:
         """Put a vendor that was just committed into the cache, or see to it that no older one is read from there."""
         if self._cache is not None:

@@ -13,6 +13,9 @@ import pytest
 from holdfast.embedded_postgres import EmbeddedPostgres
 from holdfast.embedded_valkey import EmbeddedValkey
 from storage.migrate import migrate
+from tests.databases import drop_database
+
+pytest_plugins = ["tests.stack"]
 
 _TEMPLATE = "holdfast_template"
 _numbers = count(1)
@@ -69,7 +72,7 @@ async def database(postgres: PostgresServer) -> AsyncIterator[str]:
     try:
         await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
         yield postgres.url_of(name)
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await drop_database(admin, name)
     finally:
         await admin.close()
 

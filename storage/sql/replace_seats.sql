@@ -1,4 +1,4 @@
--- replace_seats: a vendor's ($1) seats as they are now ($2..$8 in columns); those it no longer has are kept as inactive.
+-- replace_seats: a vendor's ($1) seats that are new or changed ($2..$8 in columns); those it gave up ($9) are kept as inactive.
 WITH present AS (
     INSERT INTO vendor_seat (vendor_id, seat_no, seat_id, name, seat_type, capacity_min, capacity_max, price_minor)
     SELECT $1, given.*
@@ -8,4 +8,4 @@ WITH present AS (
         capacity_max = excluded.capacity_max, price_minor = excluded.price_minor, active = true
 )
 UPDATE vendor_seat SET active = false
-WHERE vendor_id = $1 AND active AND NOT seat_no = ANY ($2::integer[])
+WHERE vendor_id = $1 AND seat_no = ANY ($9::integer[])

@@ -1,6 +1,7 @@
 """The suite runs once on Postgres and once on the database in memory that simulation uses."""
 
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 
@@ -10,10 +11,14 @@ from storage.audit import Audit
 from storage.directory import Directory
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
+from storage.search_index import SearchIndex
+from storage.search_index_url import search_index_at
 from storage.shard_store import Lease, ShardStore
 from tests.conformance.stores import ACTOR, World, house
 from tests.fakes.houses import vendor_id
 from tests.fakes.memory_store import MemoryDatabase, MemoryShardStore
+
+_numbers = count(1)
 
 
 class MemoryWorld:
@@ -105,3 +110,18 @@ async def vendor(store: ShardStore, lease: Lease) -> VendorId:
     of = vendor_id(1)
     await store.commit_vendor(lease, 1000, VendorCreated(house(of), "house@example.org", "hash"))
     return of
+
+
+@pytest.fixture(params=["postgres", "elasticsearch"])
+def search_urls(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The search index's address and Postgres', as settings give them; each test has an index of its own."""
+    if request.param == "postgres":
+        return "", request.getfixturevalue("database")
+    return f"{request.getfixturevalue('elasticsearch_url')}-{next(_numbers)}", "postgresql://nobody@127.0.0.1:1/none"
+
+
+@pytest.fixture
+async def index(search_urls: tuple[str, str]) -> AsyncIterator[SearchIndex]:
+    made = search_index_at(*search_urls)
+    yield made
+    await made.close()

@@ -64,7 +64,8 @@ async def test_all_is_well(booked, open_database):
     counted = {figure.name: figure.counted for figure in report.figures}
     assert counted["seat-slots are held by one booking only"] == 3 + 80
     assert counted["bookings hold what their status says"] == 3
-    assert counted["outbox rows"] == 3
+    assert counted["no outbox row is stuck"] == 3
+    assert counted["parked messages"] == 0
     assert told[-1] == (4096, 4096)
     assert len(told) == 256
 
@@ -119,6 +120,30 @@ async def test_a_booking_of_no_vendor_is_found(booked, open_database, admin):
 async def test_a_seat_that_never_was_is_found(booked, open_database, admin):
     await admin.execute("DELETE FROM vendor_seat WHERE seat_no = 3")
     assert await faults(open_database) == {"booked seats are seats of their vendor": 1}
+
+
+async def test_an_outbox_row_that_nobody_publishes_is_found(booked, open_database, admin):
+    await admin.execute("UPDATE outbox SET created_at = now() - interval '9 minutes' WHERE seq = 3")
+    assert await faults(open_database) == {}
+    await admin.execute("UPDATE outbox SET created_at = now() - interval '11 minutes' WHERE seq < 3")
+    assert await faults(open_database) == {"no outbox row is stuck": 2}
+    report = await Audit(open_database, buckets_at_once=2048).run()
+    [figure] = [figure for figure in report.figures if figure.name == "no outbox row is stuck"]
+    assert "batch 1, committed at" in figure.examples[0]
+    await admin.execute("UPDATE outbox SET published_at = now()")
+    assert await faults(open_database) == {}
+
+
+async def test_parked_messages_are_counted_and_not_judged(open_database, admin):
+    await admin.execute(
+        "INSERT INTO parked_message (consumer, topic, partition, message_offset, key, value, error, settled_at)"
+        " SELECT 'notifier', 'new_booking', 0, n, 'k', '', 'E', CASE WHEN n = 3 THEN now() END"
+        " FROM generate_series(1, 3) AS n"
+    )
+    assert await faults(open_database) == {}
+    report = await Audit(open_database, buckets_at_once=2048).run()
+    [counted] = [figure.counted for figure in report.figures if figure.name == "parked messages"]
+    assert counted == 2
 
 
 async def test_it_runs_while_bookings_go_on(booked, open_database, database):

@@ -1,14 +1,14 @@
-"""Lists: newest start first, whole and without repeats, whatever is inserted meanwhile; the owner's and nobody else's."""
+"""Pages of current bookings: newest start first, whole and without repeats, whatever is inserted; the owner's alone."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from domain.booking import BookingStatus
-from domain.booking_list import BookingFilter, ListPosition
+from domain.booking_list import ListPosition
 from domain.event import VendorCreated
 from domain.ids import UserId
+from storage.booking_page import PageAsked
 from storage.bookings import BookingReads
 from storage.directory import Directory
 from storage.postgres import Database
@@ -16,10 +16,8 @@ from storage.postgres_shard_store import PostgresShardStore
 from tests.conformance.stores import ACTOR, booking, cancelled, changing, house, ids, placing
 from tests.fakes.houses import EVENING, guest, vendor_id
 
-ALL = BookingFilter()
 USER = UserId(guest(1).account_id)
 V = vendor_id(1)
-FAR = EVENING + timedelta(days=10)
 
 
 class Books:
@@ -64,6 +62,10 @@ def position(last):
     return ListPosition(last.starts_at, last.booking_id)
 
 
+async def of_vendor(reads, asked, *, of=V, current=None, now=EVENING):
+    return await reads.of_vendor(of, asked, current=current, now=now)
+
+
 async def all_pages(fetch, limit):
     """Every item, page by page; stops at the first page that is not full."""
     seen = []
@@ -85,9 +87,9 @@ async def test_pages_are_whole_and_in_order(books, reads, limit):
     numbers = [5, 13, 1, 9, 4, 12, 8, 2, 6, 10, 3, 11, 7]  # in no order, and many of them begin together
     made = [booking(V, n, first_slot=start + n % 4, seats=(n,)) for n in numbers]
     await books.place(*made)
-    found = await all_pages(lambda after, n: reads.of_vendor(V, ALL, now=EVENING, after=after, limit=n), limit)
+    found = await all_pages(lambda after, n: of_vendor(reads, PageAsked(n, after)), limit)
     assert found == newest_first(made)
-    found = await all_pages(lambda after, n: reads.of_user(USER, ALL, now=EVENING, after=after, limit=n), limit)
+    found = await all_pages(lambda after, n: reads.of_user(USER, PageAsked(n, after), current=None, now=EVENING), limit)
     assert found == newest_first(made)
 
 
@@ -95,19 +97,19 @@ async def test_a_cursor_survives_what_is_inserted(books, reads):
     start = booking(V, 1).first_slot
     made = [booking(V, n, first_slot=start + n, seats=(n,)) for n in range(1, 9)]
     await books.place(*made)
-    first = await reads.of_vendor(V, ALL, now=EVENING, after=None, limit=3)
+    first = await of_vendor(reads, PageAsked(3))
     newer, older = booking(V, 30, first_slot=start + 50), booking(V, 31, first_slot=start - 50)
     await books.place(newer, older)
     await books.change(cancelled(first[-1]))
-    rest = await reads.of_vendor(V, ALL, now=EVENING, after=position(first[-1]), limit=50)
+    rest = await of_vendor(reads, PageAsked(50, position(first[-1])))
     assert ids(first) + ids(rest) == ids(newest_first([*made, older]))
 
 
 async def test_the_owner_stands_in_the_question(books, reads):
     mine, other = booking(V, 1, seats=(1,)), booking(V, 2, seats=(2,), user=2)
     await books.place(mine, other)
-    assert await reads.of_user(USER, ALL, now=EVENING, after=None, limit=9) == [mine]
-    assert await reads.of_vendor(vendor_id(2), ALL, now=EVENING, after=None, limit=9) == []
+    assert await reads.of_user(USER, PageAsked(9), current=None, now=EVENING) == [mine]
+    assert await of_vendor(reads, PageAsked(9), of=vendor_id(2)) == []
 
 
 async def test_current_and_past_together_are_all(books, reads):
@@ -121,7 +123,7 @@ async def test_current_and_past_together_are_all(books, reads):
     now = over.ends_at
 
     async def ask(current):
-        return set(ids(await reads.of_vendor(V, BookingFilter(current=current), now=now, after=None, limit=9)))
+        return set(ids(await of_vendor(reads, PageAsked(9), current=current, now=now)))
 
     assert await ask(True) == {*ids([live, blocked])}
     assert await ask(False) == {*ids([over, gone])}
@@ -133,36 +135,26 @@ async def test_a_status_can_be_chosen(books, reads):
     await books.place(kept, gone)
     event = cancelled(gone)
     await books.change(event)
-    chosen = BookingFilter(status=BookingStatus.CANCELLED)
-    assert await reads.of_vendor(V, chosen, now=EVENING, after=None, limit=9) == [event.booking]
-    chosen = BookingFilter(current=True, status=BookingStatus.CANCELLED)
-    assert await reads.of_vendor(V, chosen, now=EVENING, after=None, limit=9) == []
+    asked = PageAsked(9, status=BookingStatus.CANCELLED)
+    assert await of_vendor(reads, asked) == [event.booking]
+    assert await of_vendor(reads, asked, current=True) == []
 
 
-async def test_dates_are_the_vendors_own_and_both_included(books, reads):
-    """03:00 in UTC is still the evening before in New York."""
-    midnight = int(datetime(2026, 12, 24, 5, tzinfo=UTC).timestamp()) // 60 // 30
-    before, first, last, after = (
-        booking(V, n, first_slot=midnight + at, seats=(n,), slots=1) for n, at in ((1, -1), (2, 0), (3, 47), (4, 48))
-    )
-    await books.place(before, first, last, after)
-    day = BookingFilter(first=date(2026, 12, 24), last=date(2026, 12, 24))
-    assert await reads.of_vendor(V, day, now=EVENING, after=None, limit=9) == [last, first]
-    from_then = BookingFilter(first=date(2026, 12, 24))
-    assert await reads.of_vendor(V, from_then, now=EVENING, after=None, limit=9) == [after, last, first]
-    until_then = BookingFilter(last=date(2026, 12, 24))
-    assert await reads.of_vendor(V, until_then, now=EVENING, after=None, limit=9) == [last, first, before]
-    assert await reads.of_vendor(V, day, now=EVENING, after=position(last), limit=9) == [first]
-
-
-@pytest.mark.parametrize("extreme", [BookingFilter(first=date.min), BookingFilter(last=date.max)])
-async def test_the_ends_of_the_calendar_are_no_trap(books, reads, extreme):
-    await books.place(booking(V, 1))
-    assert len(await reads.of_vendor(V, extreme, now=EVENING, after=None, limit=9)) == 1
+async def test_starts_can_be_bounded(books, reads):
+    start = booking(V, 1).first_slot
+    made = [booking(V, n, first_slot=start + n, seats=(n,)) for n in range(1, 5)]
+    await books.place(*made)
+    asked = PageAsked(9, starts_from=made[1].starts_at, starts_before=made[3].starts_at)
+    assert await of_vendor(reads, asked) == [made[2], made[1]]
+    asked = PageAsked(9, position(made[2]), starts_from=made[1].starts_at)
+    assert await of_vendor(reads, asked) == [made[1]]
 
 
 async def test_one_booking_by_its_id(books, reads):
     one = booking(V, 1)
     await books.place(one)
     assert await reads.by_id(one.booking_id) == one
-    assert await reads.by_id(booking(V, 2).booking_id) is None
+    unknown = booking(V, 2).booking_id
+    assert await reads.by_id(unknown) is None
+    assert await reads.versions([one.booking_id, unknown]) == {one.booking_id: 1}
+    assert await reads.versions([]) == {}

@@ -2,18 +2,27 @@
 
 import asyncio
 import socket
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from domain.booking import BookingStatus
+from domain.ids import UserId
+from domain.user import User
+from storage.accounts import Accounts
+from storage.booking_cache import BookingCache
 from storage.cache import VersionedCache
+from storage.cache_writes import Entry
+from storage.users import UserReads
 from storage.vendors import VendorReads
-from tests.conformance.stores import house
+from tests.conformance.stores import booking, cancelled, house
 from tests.conformance.waiting import until
-from tests.fakes.houses import vendor_id
+from tests.fakes.houses import OPENED, guest, vendor_id
+from tests.fakes.road import Road
 
 
 def client(url):
@@ -40,40 +49,6 @@ def paid(cache):
         return not cache.owes
 
     return owes_nothing
-
-
-class Road:
-    """A road to Valkey that can be closed: a relay that refuses or cuts connections when told to."""
-
-    def __init__(self, port):
-        self.to = port
-        self.server = None
-        self.open_connections = []
-
-    async def open(self, port=0):
-        self.server = await asyncio.start_server(self.carry, "127.0.0.1", port)
-        return self.server.sockets[0].getsockname()[1]
-
-    async def close(self):
-        self.server.close()
-        for writer in self.open_connections:
-            writer.close()
-        self.open_connections.clear()
-
-    async def carry(self, reader, writer):
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to)
-        self.open_connections += [writer, inner_writer]
-
-        async def pump(source, sink):
-            try:
-                while data := await source.read(65536):
-                    sink.write(data)
-            except ConnectionError:
-                pass
-            finally:
-                sink.close()
-
-        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
 
 async def test_a_document_comes_back(cache):
@@ -165,6 +140,132 @@ async def test_too_much_owed_empties_the_cache(redis, valkey_server):
     await road.close()
 
 
+class Counted(Redis):
+    """Counts the calls of scripts, by how many keys each carried."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.calls = []
+
+    async def evalsha(self, sha, numkeys, *keys_and_args):
+        self.calls.append(numkeys)
+        return await super().evalsha(sha, numkeys, *keys_and_args)
+
+
+@pytest.fixture
+async def counted(redis, valkey_server):
+    made = Counted.from_url(valkey_server.url, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    yield made
+    await made.aclose()
+
+
+async def test_writes_meanwhile_go_as_one_call(counted, redis):
+    """The first goes at once, with what came in the same turn of the loop; the others gather until it is back."""
+    cache = VersionedCache(counted)
+    await cache.put("load the script", 1, b"x")
+    counted.calls.clear()
+    await asyncio.gather(*(cache.put(f"k{number}", 1, b"one") for number in range(100)))
+    assert counted.calls == [100]
+    first = asyncio.ensure_future(cache.put("a", 1, b"one"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [asyncio.ensure_future(cache.put(f"b{number}", 1, b"one", ["u"])) for number in range(50)]
+    await asyncio.gather(first, *others)
+    assert counted.calls == [100, 1, 51]
+    assert await VersionedCache(redis).get("b49") == b"one"
+    await cache.close()
+
+
+async def test_a_large_round_goes_in_calls_of_bounded_size(counted):
+    cache = VersionedCache(counted)
+    await cache.put("load the script", 1, b"x")
+    counted.calls.clear()
+    await asyncio.gather(*(cache.put(f"k{number}", 1, b"one", ["u"]) for number in range(600)))
+    assert counted.calls == [250, 250, 101]
+    assert await cache.get("k599") == b"one"
+    await cache.close()
+
+
+async def test_who_is_answered_has_written(cache, redis):
+    """Also when others' writes were under way, and when somebody else in the same call gave up."""
+    tasks = [asyncio.ensure_future(cache.put(f"k{number}", 1, b"one", [f"o{number}"])) for number in range(20)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    await asyncio.wait(tasks)
+    assert [number for number, task in enumerate(tasks) if task.cancelled()] == [3]
+    await asyncio.gather(*tasks[:3], *tasks[4:])
+    other = VersionedCache(redis)
+    for number in range(20):
+        assert await other.get(f"k{number}") == b"one"
+        assert (await other.look(f"o{number}")).age_seconds is not None
+    assert (await other.look("nobody")).age_seconds is None
+
+
+async def test_a_mark_keeps_older_versions_out_and_leaves_its_own_alone(cache):
+    await cache.put("a", 3, b"three")
+    await cache.mark("a", 3)
+    assert await cache.get("a") == b"three"
+    await cache.mark("a", 4)
+    assert await cache.get("a") is None
+    await cache.fill("a", 3, b"three")
+    assert await cache.get("a") is None
+    await cache.fill("a", 4, b"four")
+    assert await cache.get("a") == b"four"
+
+
+async def test_what_is_in_doubt_is_read_elsewhere_for_a_minute(cache, redis):
+    await cache.put("a", 3, b"three")
+    await cache.doubt("a")
+    await cache.put("a", 4, b"four")
+    assert await cache.get("a") is None
+    assert 0 < await redis.ttl("holdfast:a") <= 60
+
+
+async def test_a_page_counts_under_its_own_stamp_only(cache):
+    looked = await cache.look("owner", "page")
+    await cache.keep("page", looked.stamp, b"empty", 2000)
+    assert (await cache.look("owner", "page")).document == b"empty"
+    await cache.put("a", 1, b"one", ["owner"])
+    after = await cache.look("owner", "page")
+    assert (after.document, after.age_seconds < 5) == (None, True)
+    await cache.keep("page", looked.stamp, b"empty", 2000)
+    assert (await cache.look("owner", "page")).document is None
+
+
+@pytest.mark.parametrize("owed_max", [100, 3])
+async def test_a_stamp_that_failed_is_set_before_anything_is_read(redis, valkey_server, owed_max):
+    """Or, where too much is owed, a stamp for everybody."""
+    road = Road(int(valkey_server.url.rsplit(":", 1)[1].split("/")[0]))
+    port = await road.open()
+    mine = client(f"redis://127.0.0.1:{port}/0")
+    cache, other = VersionedCache(mine, rest_seconds=0.01, owed_max=owed_max), VersionedCache(redis)
+    before = await other.look("o1", "page")
+    await other.keep("page", before.stamp, b"old", 60_000)
+    await road.close()
+    for number in range(3):
+        await cache.put(f"k{number}", 1, b"one", [f"o{number}"])
+    assert await cache.look("o1", "page") is None
+    assert (await other.look("o1", "page")).document == b"old"
+    await road.open(port)
+    await until(paid(cache))
+    for reader in (cache, other):
+        for number in range(3):
+            looked = await reader.look(f"o{number}", "page")
+            assert (looked.document, looked.age_seconds < 5) == (None, True)
+    await cache.close()
+    await mine.aclose()
+    await road.close()
+
+
+async def test_nobody_reads_while_a_debt_is_being_paid(redis):
+    """Two readers at once: the second must not take the first one's paying for paid."""
+    await redis.set("holdfast:a", b"0" * 15 + b"1old")
+    cache = VersionedCache(redis, rest_seconds=60)
+    cache._owe([Entry("holdfast:a", 2, b"")], [])
+    assert await asyncio.gather(cache.get("a"), cache.get("a"), cache.get("a")) == [None, None, None]
+    await cache.close()
+
+
 class Rows:
     """The vendor table as `VendorReads` asks for it."""
 
@@ -191,8 +292,6 @@ async def test_a_vendor_is_read_from_the_cache_first(cache):
 
 
 async def test_a_vendor_just_committed_is_what_everybody_reads(cache, redis):
-    from dataclasses import replace
-
     rows = Rows()
     reads = VendorReads(rows, cache)
     await reads.by_id(rows.vendor.vendor_id)
@@ -210,3 +309,84 @@ async def test_a_vendor_is_read_without_a_cache(free_port):
     await VendorReads(rows, away).note(rows.vendor)
     await away.close()
     await redis.aclose()
+
+
+class Guests(Accounts):
+    """The user table as `UserReads` asks for it."""
+
+    def __init__(self):
+        self.asked = 0
+        self.user = User(UserId(guest(1).account_id), 1, "ada@example.org", "Ada", OPENED, OPENED, None, "de-AT")
+
+    async def user_by_id(self, user_id):
+        self.asked += 1
+        return self.user if user_id == self.user.user_id else None
+
+
+async def test_a_user_is_read_from_the_cache_first(cache):
+    guests = Guests()
+    reads = UserReads(guests, cache)
+    for _ in range(3):
+        assert await reads.by_id(guests.user.user_id) == guests.user
+    assert guests.asked == 1
+    assert await reads.by_id(UserId(guest(2).account_id)) is None
+
+
+async def test_a_user_just_written_is_what_everybody_reads(cache, redis):
+    guests = Guests()
+    reads = UserReads(guests, cache)
+    await reads.by_id(guests.user.user_id)
+    newer = replace(guests.user, version=2, name="Countess")
+    await reads.note(newer)
+    assert await UserReads(guests, VersionedCache(redis)).by_id(newer.user_id) == newer
+    await reads.doubt(newer.user_id)
+    assert await reads.by_id(newer.user_id) == guests.user
+
+
+async def test_a_user_is_read_without_a_cache(free_port):
+    guests = Guests()
+    assert await UserReads(guests).by_id(guests.user.user_id) == guests.user
+    redis = client(f"redis://127.0.0.1:{free_port}/0")
+    away = VersionedCache(redis, rest_seconds=0.01)
+    assert await UserReads(guests, away).by_id(guests.user.user_id) == guests.user
+    await UserReads(guests, away).note(guests.user)
+    await away.close()
+    await redis.aclose()
+
+
+class TestBookings:
+    """What a shard does by itself is told to no cache, so a booking is believed only while it could not happen."""
+
+    @pytest.fixture
+    def of(self, cache):
+        return lambda now: BookingCache(cache, lambda: now)
+
+    async def test_a_booking_comes_back_whole(self, of):
+        one = booking(vendor_id(1), 1)
+        await of(OPENED).note(one)
+        assert await of(OPENED).known(one.booking_id) == one
+        assert await of(OPENED).known(booking(vendor_id(1), 2).booking_id) is None
+
+    async def test_a_hold_is_believed_until_it_dies(self, of):
+        hold = booking(vendor_id(1), 1, status=BookingStatus.BLOCKED)
+        await of(OPENED).note(hold)
+        assert await of(hold.hold_expires_at - timedelta(microseconds=1)).known(hold.booking_id) == hold
+        assert await of(hold.hold_expires_at).known(hold.booking_id) is None
+
+    async def test_a_confirmed_one_is_believed_until_it_is_over(self, of):
+        one = booking(vendor_id(1), 1)
+        await of(OPENED).note(one)
+        assert await of(one.ends_at - timedelta(microseconds=1)).known(one.booking_id) == one
+        assert await of(one.ends_at).known(one.booking_id) is None
+        over = cancelled(one).booking
+        await of(OPENED).note(over)
+        assert await of(one.ends_at).known(one.booking_id) == over
+
+    async def test_a_replayed_answer_is_for_nobody_else(self, of):
+        """It is as old as the first answer; the booking may have changed since, and the cache have forgotten it."""
+        one = booking(vendor_id(1), 1)
+        await of(OPENED).note(one, replayed=True)
+        assert await of(OPENED).known(one.booking_id) is None
+        await of(OPENED).note(one)
+        await of(OPENED).note(cancelled(one).booking, replayed=True)
+        assert await of(OPENED).known(one.booking_id) is None

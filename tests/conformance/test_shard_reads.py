@@ -45,21 +45,51 @@ async def test_confirmed_bookings_that_ended_come_oldest_first(store, lease, ven
     assert list(await store.load_ended(1, late.ends_at + timedelta(days=1), 10)) == []
 
 
-async def test_standing_bookings_are_those_that_hold_slots_ahead(store, lease, vendor):
+async def test_seats_in_use_are_those_with_slots_ahead(store, lease, vendor):
     start = booking(vendor, 1).first_slot
-    past, ahead, gone = (booking(vendor, n, first_slot=start + at) for n, at in ((1, 0), (2, 10), (3, 20)))
+    past, ahead, gone = (
+        booking(vendor, n, first_slot=start + at, seats=seats)
+        for n, at, seats in ((1, 0, (1,)), (2, 10, (2, 3)), (3, 20, (1,)))
+    )
     await store.commit(placing(lease, 1, past, ahead, gone))
     await store.commit(changing(lease, 2, cancelled(gone)))
-    assert list(await store.load_standing(vendor, past.ends_at)) == [ahead]
-    assert {b.booking_id for b in await store.load_standing(vendor, past.starts_at)} == {*ids([past, ahead])}
-    assert list(await store.load_standing(vendor_id(50), past.starts_at)) == []
+    assert await store.load_seats_in_use(vendor, past.ends_at, [1, 2, 3, 4]) == {2, 3}
+    assert await store.load_seats_in_use(vendor, past.starts_at, [1, 2]) == {1, 2}
+    assert await store.load_seats_in_use(vendor, past.starts_at, []) == frozenset()
+    assert await store.load_seats_in_use(vendor_id(50), past.starts_at, [1, 2, 3]) == frozenset()
+
+
+async def test_stranded_are_those_whose_seats_go_or_no_longer_take_them(store, lease, vendor):
+    """A party of two each: alone on 1, on 2 and 3 together, and alone on 3 in the past and once cancelled."""
+    start = booking(vendor, 1).first_slot
+    alone, together = booking(vendor, 1, first_slot=start + 20), booking(vendor, 2, first_slot=start + 10, seats=(2, 3))
+    past, gone = booking(vendor, 3, first_slot=start, seats=(3,)), booking(vendor, 4, first_slot=start + 30, seats=(3,))
+    await store.commit(placing(lease, 1, alone, together, past, gone))
+    await store.commit(changing(lease, 2, cancelled(gone)))
+    for capacities, expected in (
+        ({1: 2, 2: 1, 3: 1}, []),
+        ({1: 1, 2: 1, 3: 1}, [alone]),
+        ({1: 2, 2: 9}, [together]),
+        ({2: 1, 3: 1, 4: 9}, [alone]),
+        ({}, [together, alone]),
+    ):
+        assert list(await store.load_stranded(vendor, past.ends_at, capacities, 10)) == ids(expected)
+    assert list(await store.load_stranded(vendor, past.ends_at, {}, 1)) == ids([together])
+    assert list(await store.load_stranded(vendor_id(50), past.ends_at, {}, 10)) == []
 
 
 async def test_a_stay_of_a_year_stands_until_it_ends(store, lease, vendor):
     long_stay = replace(booking(vendor, 1), slot_count=1, held_slot_count=1)
     long_stay = replace(long_stay, ends_at=long_stay.starts_at + timedelta(days=366))
     await store.commit(placing(lease, 1, long_stay))
-    assert list(await store.load_standing(vendor, long_stay.ends_at - timedelta(hours=1))) == [long_stay]
+    last_hour = long_stay.ends_at - timedelta(hours=1)
+    assert await store.load_seats_in_use(vendor, last_hour, [1]) == {1}
+    assert list(await store.load_stranded(vendor, last_hour, {}, 1)) == ids([long_stay])
+
+
+async def test_a_vendor_comes_alone(store, vendor):
+    assert await store.load_vendor(vendor) == house(vendor)
+    assert await store.load_vendor(vendor_id(50)) is None
 
 
 async def test_unknown_ids_are_absent(store, vendor):

@@ -1,0 +1,2 @@
+-- count_vendors: how many vendors there are.
+SELECT count(*) FROM vendor
