@@ -1,0 +1,156 @@
+"""The departure: lets ended bookings leave the current tables, once their time there is over and the archive has them.
+
+It does not rely on the archiver: what the archive lacks, because its event is parked or on its way, is stored here first.
+Nothing is decided from memory: the database is asked which bookings are due, and once more, under the shard's lease,
+whether they still may go.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final, Protocol
+
+from consumers.consumer import ConsumerState
+from domain.booking import Booking
+from domain.ids import BookingId
+from storage.archive import Archive
+from storage.departures import Due
+from storage.errors import GuardRefused, StoreUnavailable
+
+NAME: Final = "departure"
+
+_log = logging.getLogger(__name__)
+
+
+class Departing(Protocol):
+    """Where bookings leave from; `storage.departures.Departures` is one."""
+
+    async def due(
+        self, over_before: datetime, after: tuple[datetime, BookingId] | None, bookings_max: int
+    ) -> Sequence[Due]: ...
+
+    async def depart(self, shard_id: int, bookings: Sequence[Booking], over_before: datetime) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DepartureLimits:
+    """`bookings_at_once` leave in one transaction; their shard's batches wait for it, and the departure rests afterwards.
+
+    It rests `rest_factor` times as long as that took. A pause after a failure doubles, from its first to its last.
+    """
+
+    bookings_at_once: int = 200
+    rest_factor: float = 3.0
+    every_seconds: float = 60.0
+    pause_first_seconds: float = 0.5
+    pause_last_seconds: float = 30.0
+
+
+class Departure:
+    """`run` once, in one task; `stop` and `state` from the same loop. Several at once only do each other's work."""
+
+    def __init__(
+        self,
+        departing: Departing,
+        archive: Archive,
+        clock: Callable[[], datetime],
+        grace: timedelta,
+        limits: DepartureLimits | None = None,
+    ) -> None:
+        self._departing = departing
+        self._archive = archive
+        self._clock = clock
+        self._grace = grace
+        self._limits = limits or DepartureLimits()
+        self._stopping = asyncio.Event()
+        self._said = "starting"
+        self._departed = 0
+        self._last_error = ""
+
+    @property
+    def state(self) -> ConsumerState:
+        return ConsumerState(NAME, self._said, self._departed, last_error=self._last_error)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Sweep now and then until `stop`; goes on by itself where a store was away."""
+        pause = self._limits.pause_first_seconds
+        while not self._stopping.is_set():
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                self._pause(error)
+                await self._rest(pause)
+                pause = min(pause * 2, self._limits.pause_last_seconds)
+            else:
+                pause = self._limits.pause_first_seconds
+                await self._rest(self._limits.every_seconds)
+        self._said = "left"
+
+    async def sweep(self) -> int:
+        """Let go all that are due now, and say how many went. Raises StoreUnavailable."""
+        over_before = self._clock() - self._grace
+        departed, after, some_max = 0, None, self._limits.bookings_at_once
+        while not self._stopping.is_set():
+            due = await self._departing.due(over_before, after, some_max)
+            for shard_id, bookings in _by_shard(await self._archived(due)):
+                departed += await self._depart(shard_id, bookings, over_before)
+            self._said = "reading"
+            if len(due) < some_max:
+                break
+            # Also past those that had to stay, so that they never stand in the way of the others.
+            after = due[-1].position
+        return departed
+
+    async def _archived(self, due: Sequence[Due]) -> list[Due]:
+        """Those that the archive has acknowledged in this version or a later one, after it was given what it lacked."""
+        if not due:
+            return []
+        known = dict(await self._archive.versions([one.booking.booking_id for one in due]))
+        lacking = [one.booking for one in due if known.get(one.booking.booking_id, 0) < one.booking.version]
+        if lacking:
+            _log.info("%d ended bookings are archived at their departure only", len(lacking))
+            await self._archive.store(lacking)
+            known |= await self._archive.versions([booking.booking_id for booking in lacking])
+        return [one for one in due if known.get(one.booking.booking_id, 0) >= one.booking.version]
+
+    async def _depart(self, shard_id: int, bookings: Sequence[Booking], over_before: datetime) -> int:
+        """All of a shard's at once; one by one where something is wrong with one of them, which then stays."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            departed = await self._departing.depart(shard_id, bookings, over_before)
+        except GuardRefused as error:
+            if len(bookings) > 1:
+                return sum([await self._depart(shard_id, [booking], over_before) for booking in bookings])
+            self._note(error)
+            _log.error("booking %s cannot leave, see holdfast verify: %s", bookings[0].booking_id, error)
+            return 0
+        self._departed += departed
+        await self._rest((clock() - began) * self._limits.rest_factor)
+        return departed
+
+    def _pause(self, error: StoreUnavailable) -> None:
+        self._note(error)
+        if not self._said.startswith("paused"):
+            _log.warning("the departure of ended bookings pauses: %s", error)
+        self._said = f"paused: {error}"
+
+    def _note(self, error: Exception) -> None:
+        self._last_error = f"{type(error).__name__}: {error}"
+
+    async def _rest(self, seconds: float) -> None:
+        """Or shorter, when told to stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _by_shard(due: Sequence[Due]) -> Iterator[tuple[int, list[Booking]]]:
+    for shard_id, some in groupby(sorted(due, key=lambda one: one.shard_id), key=lambda one: one.shard_id):
+        yield shard_id, [one.booking for one in some]

@@ -1,0 +1,45 @@
+"""What a consumer is told: one thing that happened to a booking or a vendor, with the whole of it and its version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from domain.booking import Booking
+from domain.vendor import Vendor
+from storage.event_log import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class BookingHappened:
+    """`event_id` is the same however often the event is delivered. `late` and `bill_minor` as in `domain.event`."""
+
+    event_id: str
+    topic: Topic
+    booking: Booking
+    late: bool = False
+    bill_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VendorHappened:
+    event_id: str
+    topic: Topic
+    vendor: Vendor
+
+
+Happened: TypeAlias = BookingHappened | VendorHappened
+
+
+class Handler(Protocol):
+    """One consumer's work. Idempotent, and blind to a version older than one it has seen: topics have no common order."""
+
+    @property
+    def topics(self) -> Sequence[Topic]: ...
+
+    async def handle(self, events: Sequence[Happened]) -> None:
+        """Have the effect, durably, for all of them.
+
+        Raises StoreUnavailable where something is away: the same events come again until it is back. Anything else that
+        it raises is held against the events: they are tried one by one, and the one that still raises is parked.
+        """
+        ...

@@ -1,0 +1,147 @@
+"""What a guest is told of a booking: the words, as text, as HTML and as a calendar file, in one message."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from email.message import EmailMessage
+from email.utils import format_datetime as mail_date
+from email.utils import formataddr, parseaddr
+from functools import cache
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_time
+from babel.numbers import format_currency, get_currency_precision
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from consumers.mail.calendar import CANCEL, REQUEST, calendar_file
+from consumers.mail.catalogue import language, locale_of
+from domain.booking import Booking, BookingStatus
+from domain.ids import booking_code
+from domain.money import Money
+from domain.user import User
+from domain.vendor import Vendor, VendorKind
+from storage.event_log import Topic
+
+TOPICS: Final = (Topic.NEW_BOOKING, Topic.BOOKING_AMENDED, Topic.BOOKING_CANCELLED, Topic.BOOKING_EXPIRED)
+"""Of which guests are told."""
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One event to tell. `sender` is a whole address; `invited` says that the guest holds an invitation to withdraw."""
+
+    topic: Topic
+    booking: Booking
+    vendor: Vendor
+    guest: User
+    sender: str
+    invited: bool
+
+
+def written(letter: Letter) -> EmailMessage:
+    """The whole message. Its Message-ID is the same however often it is written, so that a double can be known."""
+    booking, vendor, guest = letter.booking, letter.vendor, letter.guest
+    locale = locale_of(guest.locale)
+    words = _words(letter, locale)
+    environment = _environment(locale.language)
+    said = environment.get_template(f"{letter.topic.value}.j2").make_module(words)
+    words |= {"headline": str(said.headline()).strip(), "lead": str(said.lead()).strip()}  # type: ignore[attr-defined]
+    text = environment.get_template("letter.txt.j2").render(words)
+    html = environment.get_template("letter.html.j2").render(words)
+
+    message = EmailMessage()
+    name, address = parseaddr(letter.sender)
+    message["Subject"] = _one_line(words["headline"])
+    message["From"] = formataddr((_one_line(vendor.name) or name, address))
+    message["To"] = formataddr((_one_line(guest.name), guest.email))
+    message["Date"] = mail_date(booking.updated_at)
+    message["Message-ID"] = f"<{booking.booking_id}.{booking.version}.{letter.topic.value}@holdfast>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text)
+    message.add_alternative(html, subtype="html")
+    method = _method(letter)
+    if method is not None:
+        content = calendar_file(
+            booking,
+            vendor,
+            guest,
+            method=method,
+            organizer=address,
+            summary=_one_line(words["headline"]) if method == CANCEL else _one_line(vendor.name),
+            description=text,
+        )
+        message.add_alternative(
+            content, maintype="text", subtype="calendar", params={"method": method, "charset": "utf-8"}
+        )
+    # Only now: what starts with Content- moves into the first part when a message gets its second.
+    message["Content-Language"] = str(locale).replace("_", "-")
+    return message
+
+
+def _method(letter: Letter) -> str | None:
+    """A confirmed booking invites, the end of one that invited takes the invitation back."""
+    if letter.booking.status is BookingStatus.CONFIRMED:
+        return REQUEST
+    return CANCEL if letter.topic is Topic.BOOKING_CANCELLED and letter.invited else None
+
+
+def _words(letter: Letter, locale: Locale) -> dict[str, str | int | bool | None]:
+    booking, vendor = letter.booking, letter.vendor
+    zone = ZoneInfo(vendor.time_zone)
+
+    def moment(instant: datetime) -> str:
+        local = instant.astimezone(zone)
+        return f"{format_date(local, 'full', locale=locale)}, {format_time(local, 'short', locale=locale)}"
+
+    hotel = booking.kind is VendorKind.HOTEL
+    return {
+        "lang": str(locale).replace("_", "-"),
+        "guest": letter.guest.name,
+        "vendor": vendor.name,
+        "address": ", ".join(filter(None, (vendor.address, vendor.city))),
+        "phone": vendor.phone,
+        "code": booking_code(booking.booking_id),
+        "hotel": hotel,
+        "confirmed": booking.status is BookingStatus.CONFIRMED,
+        "starts": moment(booking.starts_at),
+        "ends": moment(booking.ends_at),
+        "day": format_date(booking.starts_at.astimezone(zone), "long", locale=locale),
+        "zone": vendor.time_zone,
+        "party_size": booking.party_size,
+        "rooms": len(booking.seats),
+        "price": _money(booking.price, locale),
+        "notes": booking.notes,
+        "reason": booking.cancel_reason,
+        "hold_until": None if booking.hold_expires_at is None else moment(booking.hold_expires_at),
+    }
+
+
+def _money(money: Money | None, locale: Locale) -> str | None:
+    if money is None:
+        return None
+    amount = Decimal(money.amount_minor).scaleb(-get_currency_precision(money.currency))
+    return format_currency(amount, money.currency, locale=locale)
+
+
+def _one_line(text: str | int | bool | None) -> str:
+    return " ".join(str(text or "").split())
+
+
+@cache
+def _environment(name: str) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    words = language(name)
+    made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    return made

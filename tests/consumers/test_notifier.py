@@ -1,0 +1,334 @@
+"""Guests are told once of each event, in their language and the house's time, through a real SMTP server."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from uuid import UUID
+
+import icalendar
+import pytest
+
+from consumers.event import BookingHappened
+from consumers.notifier import Notifier, NotifierDeps
+from domain.booking import Booking, BookingStatus
+from domain.command import CreateVendor
+from domain.decide import decide_hold
+from domain.decide_vendor import decide_create
+from domain.event import HoldPlaced, VendorCreated
+from domain.ids import UserId, VendorId
+from domain.user import User
+from domain.vendor import Vendor
+from domain.vendor_state import VendorState
+from storage.errors import StoreUnavailable
+from storage.event_log import Topic
+from storage.mail import FolderMailer, Mailer, MailRefused, mailer_of
+from storage.notifications import NotificationLog
+from storage.postgres import Database
+from tests.consumers.smtp_server import Postbox, smtp_server
+from tests.fakes.houses import OPENED, hold, hotel, restaurant, stay, vendor_id
+
+GUEST = User(UserId(UUID(int=7)), 1, "ann@example.org", "Ann Özil", OPENED, OPENED, None, "en-GB")
+
+
+@dataclass
+class People:
+    """The guests and vendors that there are."""
+
+    guest: User | None
+    vendor: Vendor
+
+    async def user_by_id(self, user_id: UserId) -> User | None:
+        return self.guest
+
+    async def by_id(self, vendor_id: VendorId) -> Vendor | None:
+        return self.vendor
+
+
+def decided(vendor: Vendor) -> Vendor:
+    made = decide_create(CreateVendor(vendor, "house@example.org", ""), now=OPENED)
+    assert isinstance(made, VendorCreated)
+    return made.vendor
+
+
+HOUSE = decided(
+    replace(restaurant(vendor_id(1)), name="Café <Zoë>", address="Weg 1", phone="+49 1", time_zone="Europe/Berlin")
+)
+
+
+def booked(vendor: Vendor = HOUSE) -> Booking:
+    command = hold(vendor.vendor_id) if vendor.services else stay(vendor.vendor_id, date(2027, 3, 1), date(2027, 3, 4))
+    placed = decide_hold(VendorState.of(vendor, [], {}), command, now=OPENED)
+    assert isinstance(placed, HoldPlaced)
+    return placed.booking
+
+
+def happened(topic: Topic, booking: Booking) -> BookingHappened:
+    return BookingHappened(f"{topic}-{booking.version}", topic, booking)
+
+
+def cancelled(booking: Booking, reason: str | None = None) -> Booking:
+    return replace(
+        booking, status=BookingStatus.CANCELLED, version=booking.version + 1, held_slot_count=0, cancel_reason=reason
+    )
+
+
+def part(message: EmailMessage, content_type: str) -> str:
+    found = next(part for part in message.walk() if part.get_content_type() == content_type)
+    payload = found.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode().replace("\r\n", "\n")
+
+
+def event_of(message: EmailMessage) -> tuple[str, icalendar.Event]:
+    calendar = icalendar.Calendar.from_ical(part(message, "text/calendar"))
+    assert isinstance(calendar, icalendar.Calendar)
+    (event,) = calendar.events
+    return str(calendar["method"]), event
+
+
+@dataclass
+class Bench:
+    """A notifier over a real database and a real SMTP server."""
+
+    postbox: Postbox
+    notifier: Notifier
+    people: People
+    log: NotificationLog
+
+    async def tell(self, topic: Topic, booking: Booking) -> None:
+        await self.notifier.handle([happened(topic, booking)])
+
+
+@pytest.fixture
+async def database_pool(database: str) -> AsyncIterator[Database]:
+    pool = Database(database, "test", 2)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def postbox(free_port: int) -> AsyncIterator[Postbox]:
+    made = Postbox(free_port)
+    with smtp_server(made):
+        yield made
+
+
+@pytest.fixture
+async def mailer(postbox: Postbox, tmp_path: Path) -> AsyncIterator[Mailer]:
+    made = mailer_of(postbox.url, tmp_path)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def desk(database_pool: Database, postbox: Postbox, mailer: Mailer) -> Bench:
+    return bench(database_pool, postbox, mailer)
+
+
+def bench(pool: Database, postbox: Postbox, mailer: Mailer) -> Bench:
+    people = People(GUEST, HOUSE)
+    log = NotificationLog(pool)
+    sender = "Holdfast <no-reply@example.com>"
+    return Bench(postbox, Notifier(NotifierDeps(mailer, log, people, people, sender)), people, log)
+
+
+async def test_a_confirmed_booking_is_told_with_an_invitation(desk: Bench) -> None:
+    booking = booked()
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    (message,) = desk.postbox.taken
+    assert message["Subject"] == "Your table at Café <Zoë> on 24 December 2026 is confirmed"
+    assert message["To"] == "Ann Özil <ann@example.org>"
+    assert message["From"] == '"Café <Zoë>" <no-reply@example.com>'
+    text = part(message, "text/plain")
+    assert "Thursday, 24 December 2026, 19:00" in text, "the house's own time, an hour after UTC"
+    assert "2 guests" in text
+    html = part(message, "text/html")
+    assert "Café &lt;Zoë&gt;" in html
+    assert "<Zoë>" not in html
+    method, event = event_of(message)
+    assert method == "REQUEST"
+    assert event["uid"] == f"{booking.booking_id}@holdfast"
+    assert event["sequence"] == 0
+    assert event["dtstart"].dt == booking.starts_at
+    assert event["dtstart"].dt.tzinfo.key == "Europe/Berlin"
+    assert event["dtend"].dt == booking.ends_at
+    assert event["status"] == "CONFIRMED"
+
+
+async def test_a_german_guest_reads_german(desk: Bench) -> None:
+    desk.people.guest = replace(GUEST, locale="de-AT")
+    await desk.tell(Topic.NEW_BOOKING, booked())
+    (message,) = desk.postbox.taken
+    assert message["Subject"] == "Ihr Tisch im Café <Zoë> am 24. Dezember 2026 ist bestätigt"
+    assert message["Content-Language"] == "de-AT"
+    assert "Donnerstag, 24. Dezember 2026, 19:00" in part(message, "text/plain")
+    assert '<html lang="de-AT">' in part(message, "text/html")
+
+
+@pytest.mark.parametrize("tag", [None, "", "tlh", "no such tag", "fr-FR", "../../etc"])
+async def test_who_has_no_catalogue_reads_english(desk: Bench, tag: str | None) -> None:
+    desk.people.guest = replace(GUEST, locale=tag)
+    await desk.tell(Topic.NEW_BOOKING, booked())
+    assert "is confirmed" in desk.postbox.taken[0]["Subject"]
+
+
+async def test_a_stay_is_told_with_its_nights(desk: Bench) -> None:
+    desk.people.vendor = decided(replace(hotel(vendor_id(2)), name="Hotel Test"))
+    booking = booked(desk.people.vendor)
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    text = part(desk.postbox.taken[0], "text/plain")
+    assert desk.postbox.taken[0]["Subject"] == "Your stay at Hotel Test from 1 March 2027 is confirmed"
+    assert "Check-in: Monday, 1 March 2027, 15:00" in text
+    assert "Check-out: Thursday, 4 March 2027, 11:00" in text
+    assert "1 room\n" in text
+
+
+async def test_an_amended_booking_moves_the_invitation(desk: Bench) -> None:
+    booking = booked()
+    later = replace(
+        booking,
+        version=2,
+        starts_at=booking.starts_at + timedelta(hours=1),
+        ends_at=booking.ends_at + timedelta(hours=1),
+    )
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    await desk.tell(Topic.BOOKING_AMENDED, later)
+    _, first = event_of(desk.postbox.taken[0])
+    method, second = event_of(desk.postbox.taken[1])
+    assert method == "REQUEST"
+    assert second["uid"] == first["uid"]
+    assert second["sequence"] > first["sequence"]
+    assert second["dtstart"].dt == later.starts_at
+
+
+async def test_a_cancelled_booking_takes_the_invitation_back(desk: Bench) -> None:
+    booking = booked()
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking, "We are ill."))
+    message = desk.postbox.taken[1]
+    assert "We are ill." in part(message, "text/plain")
+    method, event = event_of(message)
+    assert method == "CANCEL"
+    assert event["uid"] == f"{booking.booking_id}@holdfast"
+    assert event["sequence"] == 1
+    assert event["status"] == "CANCELLED"
+
+
+async def test_what_was_never_an_invitation_is_not_taken_back(desk: Bench) -> None:
+    blocked = replace(booked(), status=BookingStatus.BLOCKED)
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(blocked))
+    assert [p.get_content_type() for p in desk.postbox.taken[0].iter_parts()] == ["text/plain", "text/html"]
+
+
+async def test_an_expired_hold_is_told_without_a_calendar_file(desk: Bench) -> None:
+    expired = replace(booked(), status=BookingStatus.EXPIRED, version=2, held_slot_count=0)
+    await desk.tell(Topic.BOOKING_EXPIRED, expired)
+    (message,) = desk.postbox.taken
+    assert "has ended" in message["Subject"]
+    assert [p.get_content_type() for p in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+async def test_delivered_again_it_is_not_told_again(desk: Bench) -> None:
+    booking = booked()
+    for _ in range(3):
+        await desk.tell(Topic.NEW_BOOKING, booking)
+    assert len(desk.postbox.taken) == 1
+
+
+async def test_a_crash_before_the_note_sends_the_same_message_id_again(desk: Bench) -> None:
+    booking = booked()
+    await desk.log.begin(booking.booking_id, 1, Topic.NEW_BOOKING, "email")
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    assert [message["Message-ID"] for message in desk.postbox.taken] == [
+        f"<{booking.booking_id}.1.new_booking@holdfast>"
+    ]
+
+
+async def test_an_older_version_that_comes_late_is_not_told(desk: Bench) -> None:
+    booking = booked()
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking))
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["cancelled"]
+
+
+async def test_a_batch_is_told_in_the_order_in_which_it_happened(desk: Bench) -> None:
+    booking = booked()
+    events = [happened(Topic.BOOKING_CANCELLED, cancelled(booking)), happened(Topic.NEW_BOOKING, booking)]
+    await desk.notifier.handle(events)
+    assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["confirmed", "cancelled"]
+
+
+async def test_a_name_with_line_breaks_puts_nothing_into_the_headers(desk: Bench) -> None:
+    desk.people.vendor = replace(HOUSE, name="Zoë\r\nBcc: all@example.org")
+    await desk.tell(Topic.NEW_BOOKING, booked())
+    (message,) = desk.postbox.taken
+    assert message["Bcc"] is None
+    assert "Zoë Bcc: all@example.org" in message["Subject"]
+
+
+async def test_a_server_that_is_away_is_waited_for(database_pool: Database, free_port: int, tmp_path: Path) -> None:
+    mailer = mailer_of(f"smtp://127.0.0.1:{free_port}", tmp_path)
+    desk = bench(database_pool, Postbox(free_port), mailer)
+    booking = booked()
+    with pytest.raises(StoreUnavailable):
+        await desk.tell(Topic.NEW_BOOKING, booking)
+    with smtp_server(desk.postbox):
+        await desk.tell(Topic.NEW_BOOKING, booking)
+        assert len(desk.postbox.taken) == 1
+        await mailer.close()
+
+
+async def test_a_connection_that_the_server_closed_is_opened_again(
+    database_pool: Database, free_port: int, tmp_path: Path
+) -> None:
+    mailer = mailer_of(f"smtp://127.0.0.1:{free_port}", tmp_path)
+    desk = bench(database_pool, Postbox(free_port), mailer)
+    booking = booked()
+    with smtp_server(desk.postbox):
+        await desk.tell(Topic.NEW_BOOKING, booking)
+    with smtp_server(desk.postbox):
+        await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking))
+        assert len(desk.postbox.taken) == 2
+        await mailer.close()
+
+
+@pytest.mark.parametrize("answer", ["451 later", "421 busy"])
+async def test_what_the_server_puts_off_is_tried_again(desk: Bench, answer: str) -> None:
+    desk.postbox.refusals.append(answer)
+    booking = booked()
+    with pytest.raises(StoreUnavailable):
+        await desk.tell(Topic.NEW_BOOKING, booking)
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    assert len(desk.postbox.taken) == 1
+
+
+async def test_what_the_server_refuses_for_good_is_poison(desk: Bench) -> None:
+    desk.postbox.refusals.append("554 never")
+    with pytest.raises(MailRefused):
+        await desk.tell(Topic.NEW_BOOKING, booked())
+
+
+async def test_a_booking_without_its_guest_is_poison(desk: Bench) -> None:
+    desk.people.guest = None
+    with pytest.raises(LookupError):
+        await desk.tell(Topic.NEW_BOOKING, booked())
+
+
+async def test_without_a_server_each_message_is_a_file(database_pool: Database, tmp_path: Path) -> None:
+    mailer = mailer_of("", tmp_path / "mail")
+    assert isinstance(mailer, FolderMailer)
+    desk = bench(database_pool, Postbox(0), mailer)
+    booking = booked()
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    (file,) = (tmp_path / "mail").iterdir()
+    assert file.name == f"{booking.booking_id}.1.new_booking@holdfast.eml"
+    assert "Subject: " in file.read_text()
+
+
+@pytest.mark.parametrize("url", ["http://example.org", "smtp://", "localhost:25"])
+def test_an_address_of_another_kind_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="HOLDFAST_SMTP_URL"):
+        mailer_of(url, tmp_path)
