@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from actors.client import ShardClient
 from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from domain.booking import Booking, BookingStatus
-from domain.command import Caller, PlaceHold, Role
+from domain.command import AmendBooking, Caller, PlaceHold, Role, SetStatus
 from domain.ids import BookingId, VendorId, booking_id_from
 from domain.rejection import Reason, Rejection
 from serve_app.answer import REPLAYED, Answer, json_answer
@@ -36,9 +36,10 @@ from serve_app.booking_models import (
     status_change_of,
     status_content,
 )
+from serve_app.ended import EndedBookings
 from serve_app.errors import Code, Problem, document, ill_formed, invalid, not_found, problem_of
 from serve_app.operation import LOGGED_IN, ONLY_USERS, Call, Operation, Result, failed
-from serve_app.ports import RandomBits
+from serve_app.ports import BookingNotes, CachedBookings, RandomBits
 from serve_app.service import About, Service
 
 PREFIX: Final = "/booking"
@@ -64,11 +65,17 @@ _BULK_ITEM: Final[TypeAdapter[BulkItem]] = TypeAdapter(BulkItem)
 
 @dataclass(frozen=True, slots=True)
 class BookingDeps:
-    """`trust_forwarded` says that a proxy of ours in front writes X-Forwarded-For."""
+    """`ended` and `notes` are None where there is neither archive nor cache, `cached` where the shard's own memory is nearer.
+
+    `trust_forwarded` says that a proxy of ours in front writes X-Forwarded-For.
+    """
 
     client: ShardClient
     tokens: Tokens
     random_bits: RandomBits
+    ended: EndedBookings | None = None
+    notes: BookingNotes | None = None
+    cached: CachedBookings | None = None
     trust_forwarded: bool = False
 
 
@@ -83,6 +90,9 @@ class Bookings:
     def __init__(self, deps: BookingDeps) -> None:
         self._client = deps.client
         self._random_bits = deps.random_bits
+        self._ended = deps.ended
+        self._notes = deps.notes
+        self._cached = deps.cached
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
@@ -169,9 +179,10 @@ class Bookings:
         outcome = await self._client.ask(command)
         if not isinstance(outcome, Done):
             return _refused(outcome)
+        await self._note(outcome)
         booking = outcome.booking
         if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
-            booking = await self._client.settled(booking, call.wait_seconds)
+            booking = await self._settled(booking, call.wait_seconds)
         return _shown(booking, status=201, replayed=outcome.replayed)
 
     async def bulk(self, call: Call[list[Any], None]) -> Result:
@@ -188,26 +199,65 @@ class Bookings:
         if not isinstance(booking, Booking):
             return booking
         if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
-            booking = await self._client.settled(booking, call.wait_seconds)
+            booking = await self._settled(booking, call.wait_seconds)
         return json_answer(status_content(booking), version=booking.version)
 
     async def amend(self, call: Call[AmendBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}", call.raw)
-        command = amendment_of(call.body, call.account, BookingId(call.id), call.version, key)
-        outcome = await self._client.ask(command)
-        return _shown(outcome.booking, replayed=outcome.replayed) if isinstance(outcome, Done) else _refused(outcome)
+        return await self._change(amendment_of(call.body, call.account, BookingId(call.id), call.version, key))
 
     async def set_status(self, call: Call[StatusBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}/status", call.raw)
-        command = status_change_of(call.body, call.account, BookingId(call.id), call.version, key)
-        outcome = await self._client.ask(command)
-        return _shown(outcome.booking, replayed=outcome.replayed) if isinstance(outcome, Done) else _refused(outcome)
+        return await self._change(status_change_of(call.body, call.account, BookingId(call.id), call.version, key))
+
+    async def _change(self, command: AmendBooking | SetStatus) -> Result:
+        try:
+            outcome = await self._client.ask(command)
+        except BaseException:
+            await self._doubt(command.booking_id)
+            raise
+        if isinstance(outcome, Done):
+            await self._note(outcome)
+            return _shown(outcome.booking, replayed=outcome.replayed)
+        if isinstance(outcome, Unavailable) and outcome.trouble is Trouble.OUTCOME_UNKNOWN:
+            await self._doubt(command.booking_id)
+        if isinstance(outcome, Rejection) and outcome.reason is Reason.NOT_FOUND and self._ended is not None:
+            return await self._ended.refusal(command)
+        return _refused(outcome)
+
+    async def _settled(self, booking: Booking, wait_seconds: int) -> Booking:
+        settled = await self._client.settled(booking, wait_seconds)
+        if settled.version > booking.version:
+            # Whoever settled it may not have come to note it yet, and this client is about to know.
+            await self._note(Done(settled))
+        return settled
 
     async def _seen(self, call: Call[None, None]) -> Booking | Problem | Unavailable:
-        booking = await self._client.booking(BookingId(call.id))
+        booking = await self._found(BookingId(call.id), at_once=not call.wait_seconds)
         if booking is None or (isinstance(booking, Booking) and not may_see(call.account, booking)):
             return not_found("There is no such booking.")
         return booking
+
+    async def _found(self, booking_id: BookingId, *, at_once: bool) -> Booking | Unavailable | None:
+        """From the cache, then the shard or the primary, then the archive: in the order in which bookings move on."""
+        if self._cached is not None and at_once:
+            cached = await self._cached.known(booking_id)
+            if cached is not None:
+                return cached
+        booking = await self._client.booking(booking_id)
+        if booking is None and self._ended is not None:
+            booking = await self._ended.by_id(booking_id)
+        if isinstance(booking, Booking) and self._cached is not None:
+            await self._cached.fill(booking)
+        return booking
+
+    async def _note(self, done: Done) -> None:
+        if self._notes is not None:
+            await self._notes.note(done.booking, replayed=done.replayed)
+
+    async def _doubt(self, booking_id: BookingId) -> None:
+        if self._notes is not None:
+            await self._notes.doubt(booking_id)
 
     async def _bulk_item(self, item: object, caller: Caller) -> dict[str, Any]:
         try:
@@ -221,6 +271,7 @@ class Bookings:
             return _problem_item(command)
         outcome = await self._client.ask(command)
         if isinstance(outcome, Done):
+            await self._note(outcome)
             return {"status": 201, "booking": booking_content(outcome.booking), "replayed": outcome.replayed}
         return _problem_item(problem_of(_refused(outcome)))
 

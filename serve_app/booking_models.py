@@ -14,6 +14,7 @@ from domain.booking import Booking, BookingStatus, Contact
 from domain.command import AmendBooking, Caller, Once, PlaceHold, SetStatus, SittingTime, StayDates, When
 from domain.ids import BookingId, VendorId, booking_code
 from domain.money import Money
+from domain.request import QUANTITY_MAX
 from domain.vendor import VendorKind
 from serve_app.fields import (
     NO_NUL,
@@ -34,9 +35,8 @@ from serve_app.headers import IDEMPOTENCY_KEY_CHARACTERS_MAX
 
 BULK_BOOKINGS_MAX: Final = 500
 
-# More than any vendor has: a party or a number of rooms beyond it is refused alike, however large it is.
+# More than any vendor has: a party beyond it is refused alike, however large it is.
 _PARTY_MAX: Final = 2**31 - 1
-_QUANTITY_MAX: Final = 2**20
 
 _TIME_OR_DATES: Final = "Give a time or the dates of a stay, not both"
 _AFTER_CHECK_IN: Final = "Input should be after check_in"
@@ -44,6 +44,7 @@ _AFTER_CHECK_IN: Final = "Input should be after check_in"
 _canonical: Final = JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 AtLeastOne = Annotated[int, Field(ge=1)]
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX)]
 
 
 class ContactGiven(Strict):
@@ -60,7 +61,7 @@ class PlaceHoldBody(Strict):
     check_in: Day | None = None
     check_out: Day | None = None
     seat_type: Line | None = None
-    quantity: AtLeastOne | None = None
+    quantity: Quantity | None = None
     notes: LongText | None = None
     contact: ContactGiven | None = None
 
@@ -106,7 +107,7 @@ class AmendBody(Strict):
     check_in: Given[Day] = None
     check_out: Given[Day] = None
     seat_type: Line | None = None
-    quantity: Given[AtLeastOne] = None
+    quantity: Given[Quantity] = None
     notes: LongText | None = None
 
     @model_validator(mode="after")
@@ -210,7 +211,6 @@ class BulkShown(Shown):
 def hold_of(
     body: PlaceHoldBody, caller: Caller, vendor_id: VendorId, booking_id: BookingId, once: Once | None
 ) -> PlaceHold:
-    quantity = body.quantity
     return PlaceHold(
         booking_id,
         vendor_id,
@@ -218,7 +218,7 @@ def hold_of(
         min(body.party_size, _PARTY_MAX),
         _when(body),
         body.seat_type,
-        1 if quantity is None else min(quantity, _QUANTITY_MAX),
+        1 if body.quantity is None else body.quantity,
         body.notes,
         None if body.contact is None else _contact(body.contact),
         once,
@@ -238,7 +238,7 @@ def amendment_of(
         check_in=body.check_in,
         check_out=body.check_out,
         seat_type=body.seat_type,
-        quantity=None if body.quantity is None else min(body.quantity, _QUANTITY_MAX),
+        quantity=body.quantity,
         notes=body.notes,
         clear_notes="notes" in given and body.notes is None,
         clear_seat_type="seat_type" in given and body.seat_type is None,

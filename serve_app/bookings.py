@@ -1,6 +1,5 @@
 """The booking management service: a guest's and a vendor's bookings, page by page, newest start first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
@@ -8,8 +7,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from domain.booking import Booking, BookingStatus
-from domain.booking_list import BookingFilter, ListPosition
+from domain.booking import BookingStatus
+from domain.booking_list import BookingFilter, BookingPage, ListPosition
 from domain.command import Role
 from domain.ids import UserId, VendorId
 from serve_app.answer import Answer, json_answer
@@ -19,7 +18,7 @@ from serve_app.cursor import cursor_of, is_cursor, position_of
 from serve_app.errors import Problem, forbidden, invalid, not_found
 from serve_app.fields import Day, QueryInt, Shown, Strict, fault_at
 from serve_app.operation import LOGGED_IN, Call, Operation, Result
-from serve_app.ports import BookingReads, Clock, VendorReads
+from serve_app.ports import BookingLists, Clock, VendorReads
 from serve_app.service import About, Service
 
 PREFIX: Final = "/bookings"
@@ -59,13 +58,16 @@ class VendorListAsked(GuestListAsked):
 
 
 class BookingListShown(Shown):
+    """`past_missing` where the archive was away: current bookings are all there, past ones may not be."""
+
     items: list[BookingShown]
     next_cursor: str | None
+    past_missing: bool
 
 
 @dataclass(frozen=True, slots=True)
 class BookingsDeps:
-    bookings: BookingReads
+    lists: BookingLists
     vendors: VendorReads
     tokens: Tokens
     clock: Clock
@@ -74,10 +76,10 @@ class BookingsDeps:
 
 def bookings_app(deps: BookingsDeps) -> Service:
     """The ASGI application of every /bookings route."""
-    return Service(ABOUT, BookingLists(deps).operations(), deps.tokens, trust_forwarded=deps.trust_forwarded)
+    return Service(ABOUT, BookingDesk(deps).operations(), deps.tokens, trust_forwarded=deps.trust_forwarded)
 
 
-class BookingLists:
+class BookingDesk:
     def __init__(self, deps: BookingsDeps) -> None:
         self._deps = deps
 
@@ -113,7 +115,7 @@ class BookingLists:
         if not own and caller.role is not Role.OPERATOR:
             return not_found("There is no such list.")
         # One more than asked for tells whether there is another page.
-        found = await self._deps.bookings.of_user(
+        found = await self._deps.lists.of_user(
             UserId(call.id),
             BookingFilter(current=_CURRENT[asked.when]),
             now=self._deps.clock(),
@@ -135,7 +137,7 @@ class BookingLists:
             if caller.role is not Role.OPERATOR:
                 return forbidden("Only the vendor itself may see its bookings.")
         status = None if asked.status is None else BookingStatus(asked.status)
-        found = await self._deps.bookings.of_vendor(
+        found = await self._deps.lists.of_vendor(
             VendorId(call.id),
             BookingFilter(_CURRENT[asked.when], asked.first, asked.last, status),
             now=self._deps.clock(),
@@ -151,11 +153,12 @@ def _after(cursor: str | None, this_list: str) -> ListPosition | Problem | None:
     return position_of(cursor, this_list) or invalid("cursor", "This is no cursor of this list")
 
 
-def _page(found: Sequence[Booking], limit: int, this_list: str) -> Answer:
-    shown = found[:limit]
-    last = shown[-1] if len(found) > limit else None
+def _page(found: BookingPage, limit: int, this_list: str) -> Answer:
+    shown = found.bookings[:limit]
+    last = shown[-1] if len(found.bookings) > limit else None
     next_cursor = None if last is None else cursor_of(ListPosition(last.starts_at, last.booking_id), this_list)
-    return json_answer({"items": [booking_content(booking) for booking in shown], "next_cursor": next_cursor})
+    items = [booking_content(booking) for booking in shown]
+    return json_answer({"items": items, "next_cursor": next_cursor, "past_missing": found.past_missing})
 
 
 def _text(day: date | None) -> str:

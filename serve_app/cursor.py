@@ -4,14 +4,18 @@ import base64
 import binascii
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from math import isnan
+from struct import Struct
 from typing import Final
 from uuid import UUID
 
 from domain.booking_list import ListPosition
-from domain.ids import BookingId
+from domain.ids import BookingId, VendorId
+from domain.search import SortPosition
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_KEY: Final = Struct(">d")
 _CHECK_BYTES: Final = 6
 _SIZE: Final = 8 + 16 + _CHECK_BYTES
 
@@ -33,6 +37,21 @@ def position_of(cursor: str, of_list: str) -> ListPosition | None:
     except OverflowError:
         return None
     return ListPosition(starts_at, BookingId(UUID(bytes=raw[8:24])))
+
+
+def search_cursor_of(position: SortPosition, of_search: str) -> str:
+    """As `cursor_of`, for the list that a search makes; `of_search` names everything that was asked."""
+    raw = _KEY.pack(position.key) + position.vendor_id.bytes
+    return base64.urlsafe_b64encode(raw + _check(raw, of_search)).decode("ascii")
+
+
+def sort_position_of(cursor: str, of_search: str) -> SortPosition | None:
+    """Where the page ended; None for anything that is no cursor of this search."""
+    raw = _raw(cursor)
+    if raw is None or _check(raw[:-_CHECK_BYTES], of_search) != raw[-_CHECK_BYTES:]:
+        return None
+    key: float = _KEY.unpack(raw[:8])[0]
+    return None if isnan(key) else SortPosition(key, VendorId(UUID(bytes=raw[8:24])))
 
 
 def is_cursor(cursor: str) -> bool:

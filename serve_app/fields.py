@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from domain.currency import CURRENCIES
 from domain.local_time import zone_of
+from domain.vendor import Location
 
 NO_NUL: Final = r"^[^\x00]*$"
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -30,6 +31,9 @@ _MICROSECOND_CHARACTERS: Final = len("18:30:00.000000")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"\d\d:\d\d", re.ASCII)
 _DIGITS: Final = re.compile(r"-?\d{1,10}", re.ASCII)
+_AMOUNT_DIGITS: Final = re.compile(r"-?\d{1,13}", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,15})?", re.ASCII)
+_PLACE: Final = re.compile(rf"({_DECIMAL.pattern}),({_DECIMAL.pattern})", re.ASCII)
 _EMAIL_CHARACTERS_MAX: Final = 200
 
 INT32_MAX: Final = 2**31 - 1
@@ -107,10 +111,36 @@ def _email(value: Any) -> str:
     return _mailable(value).lower()
 
 
-def _digits(value: Any) -> int:
-    if isinstance(value, str) and _DIGITS.fullmatch(value) is not None:
+def _digits(value: Any, form: re.Pattern[str] = _DIGITS) -> int:
+    if isinstance(value, str) and form.fullmatch(value) is not None:
         return int(value)
     raise PydanticCustomError("int_parsing", "Input should be a whole number")
+
+
+def _amount(value: Any) -> int:
+    return _digits(value, _AMOUNT_DIGITS)
+
+
+def _decimal(value: Any) -> float:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) is not None:
+        return float(value)
+    raise PydanticCustomError("float_parsing", "Input should be a number such as 2.5")
+
+
+def _flag(value: Any) -> bool:
+    if value not in {"true", "false"}:
+        raise PydanticCustomError("bool_parsing", "Input should be true or false")
+    return bool(value == "true")
+
+
+def _place(value: Any) -> Location:
+    found = _PLACE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("place_form", "Input should be a latitude and a longitude, such as 48.21,16.37")
+    place = Location(float(found[1]), float(found[2]))
+    if not (-90 <= place.lat <= 90 and -180 <= place.lon <= 180):
+        raise PydanticCustomError("place_value", "Input should be a place on Earth: -90 to 90, and -180 to 180")
+    return place
 
 
 def _known_currency(code: str) -> str:
@@ -185,6 +215,27 @@ ContactEmail = Annotated[
 
 QueryInt = Annotated[int, PlainValidator(_digits), WithJsonSchema({"type": "integer"})]
 """A whole number in a query string, in plain digits; add bounds with `Field`."""
+
+QueryAmount = Annotated[int, PlainValidator(_amount), WithJsonSchema({"type": "integer"})]
+"""As `QueryInt`, for money in minor units, which has more digits."""
+
+QueryNumber = Annotated[float, PlainValidator(_decimal), WithJsonSchema({"type": "number"})]
+"""A number in a query string, in plain decimals; add bounds with `Field`."""
+
+QueryFlag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"})]
+
+QueryPlace = Annotated[
+    Location,
+    PlainValidator(_place),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^{_PLACE.pattern}$",
+            "description": "Latitude and longitude in degrees.",
+            "examples": ["48.21,16.37"],
+        }
+    ),
+]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 """Not blank; at most 200 characters."""

@@ -10,9 +10,10 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from domain.booking import Booking
-from domain.booking_list import BookingFilter, ListPosition
+from domain.booking_list import BookingFilter, BookingPage, ListPosition
 from domain.command import Role
-from domain.ids import UserId, VendorId
+from domain.ids import BookingId, UserId, VendorId
+from domain.search import Candidate, CandidateQuery, SortPosition
 from domain.user import Credentials, User
 from domain.vendor import Vendor
 
@@ -65,21 +66,69 @@ class Accounts(TokenValidity, Protocol):
 class VendorReads(Protocol):
     async def by_id(self, vendor_id: VendorId) -> Vendor | None: ...
 
+    async def doubt(self, vendor_id: VendorId) -> None:
+        """Told of a change that may or may not have happened, so that no cache is believed for a while. Never raises."""
+        ...
+
     async def note(self, vendor: Vendor) -> None:
         """Told of a vendor that was just committed, so that no older one is read from a cache. Never raises."""
         ...
 
 
-class BookingReads(Protocol):
-    """Pages of at most `limit`, newest start first, strictly after the position."""
+class UserReads(Protocol):
+    async def by_id(self, user_id: UserId) -> User | None: ...
+
+    async def note(self, user: User) -> None:
+        """Told of a user that was just written, so that no older one is read from a cache. Never raises."""
+        ...
+
+    async def doubt(self, user_id: UserId) -> None:
+        """Told that a write of the user may have happened or not. Never raises."""
+        ...
+
+
+class BookingLists(Protocol):
+    """Pages of at most `limit`, newest start first, strictly after the position; current and archived in one order."""
 
     async def of_user(
         self, user_id: UserId, chosen: BookingFilter, *, now: datetime, after: ListPosition | None, limit: int
-    ) -> Sequence[Booking]: ...
+    ) -> BookingPage: ...
 
     async def of_vendor(
         self, vendor_id: VendorId, chosen: BookingFilter, *, now: datetime, after: ListPosition | None, limit: int
-    ) -> Sequence[Booking]: ...
+    ) -> BookingPage: ...
+
+
+class BookingNotes(Protocol):
+    """Told of what the shards wrote before the client is, so that nobody reads an older one from a cache. Never raises."""
+
+    async def note(self, booking: Booking, *, replayed: bool = False) -> None:
+        """One that is `replayed` is as it was then, and may have changed since."""
+        ...
+
+    async def doubt(self, booking_id: BookingId) -> None:
+        """A change of the booking may have happened or not."""
+        ...
+
+
+class CachedBookings(Protocol):
+    """Never raises: a cache that is away knows nothing."""
+
+    async def known(self, booking_id: BookingId) -> Booking | None:
+        """The booking as it stands; None where only the shard or the primary can tell."""
+        ...
+
+    async def fill(self, booking: Booking) -> None: ...
+
+
+class Candidates(Protocol):
+    async def candidates(self, query: CandidateQuery, *, after: SortPosition | None, limit: int) -> Sequence[Candidate]:
+        """The next vendors that fit the query, in its order, strictly after the position."""
+        ...
+
+
+class ArchivedBookings(Protocol):
+    async def by_id(self, booking_id: BookingId) -> Booking | None: ...
 
 
 @dataclass(frozen=True, slots=True)

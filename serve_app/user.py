@@ -14,11 +14,11 @@ from serve_app.errors import Problem, forbidden, invalid, not_found
 from serve_app.login import BUSY, LoginBody, LoginDesk, too_many
 from serve_app.operation import ANYONE, LOGGED_IN, Call, Operation, Result
 from serve_app.passwords import Passwords, PasswordsBusy
-from serve_app.ports import Accounts, Clock, RandomBits
+from serve_app.ports import Accounts, Clock, RandomBits, UserReads
 from serve_app.rate_limits import RateLimits
 from serve_app.service import About, Service
 from serve_app.user_models import CreateUserBody, UpdateUserBody, UserShown, UserTokenShown, user_content
-from storage.errors import EmailTaken, VersionConflict
+from storage.errors import EmailTaken, StoreError, VersionConflict
 
 PREFIX: Final = "/user"
 ABOUT: Final = About("user", PREFIX, "Holdfast: guests", "Accounts of guests: open one, log in, change it.")
@@ -32,6 +32,7 @@ _WRITE_TRIES_MAX: Final = 3
 @dataclass(frozen=True, slots=True)
 class UserDeps:
     accounts: Accounts
+    users: UserReads
     tokens: Tokens
     passwords: Passwords
     limits: RateLimits
@@ -107,6 +108,7 @@ class Users:
             await deps.accounts.create_user(user, password_hash)
         except EmailTaken:
             return EMAIL_TAKEN
+        await deps.users.note(user)
         return json_answer(user_content(user), status=201, version=1)
 
     async def login(self, call: Call[LoginBody, None]) -> Result:
@@ -118,7 +120,7 @@ class Users:
     async def show(self, call: Call[None, None]) -> Result:
         if call.account.role is not Role.OPERATOR and call.account.account_id != call.id:
             return _NO_SUCH
-        user = await self._deps.accounts.user_by_id(UserId(call.id))
+        user = await self._deps.users.by_id(UserId(call.id))
         return _NO_SUCH if user is None else json_answer(user_content(user), version=user.version)
 
     async def update(self, call: Call[UpdateUserBody, None]) -> Result:
@@ -165,6 +167,11 @@ class Users:
             )
         except VersionConflict:
             return None if call.version is None else _STALE
+        except StoreError:
+            # Lost on the way, it may have been written all the same.
+            await self._deps.users.doubt(user.user_id)
+            raise
+        await self._deps.users.note(changed)
         return json_answer(user_content(changed), version=changed.version)
 
     async def _new_password_hash(self, call: Call[UpdateUserBody, None], password: str) -> str | Problem:

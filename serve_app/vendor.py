@@ -188,6 +188,8 @@ class Vendors:
         command = UpdateVendor(vendor.vendor_id, call.account, changes_of(call.body), call.version)
         outcome = await self._deps.client.ask(command)
         if not isinstance(outcome, VendorDone):
+            if _cache_may_lie(outcome):
+                await self._deps.vendors.doubt(vendor.vendor_id)
             return _refused(outcome)
         await self._deps.vendors.note(outcome.vendor)
         email = await self._deps.accounts.vendor_email(vendor.vendor_id)
@@ -204,3 +206,13 @@ def _refused(outcome: Any) -> Rejection | Unavailable:
     if isinstance(outcome, Rejection | Unavailable):
         return outcome
     raise TypeError(f"a shard answered a vendor command with {type(outcome).__name__}")
+
+
+def _cache_may_lie(outcome: Any) -> bool:
+    """The change may be in the database without our knowing, or another's is that no cache was told of."""
+    match outcome:
+        case Unavailable(trouble=trouble):
+            return trouble is Trouble.OUTCOME_UNKNOWN
+        case Rejection(reason=reason):
+            return reason is Reason.VERSION_CONFLICT
+    return False

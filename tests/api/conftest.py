@@ -1,16 +1,21 @@
 """One server for all API tests: in this process over the real stores, or one that runs (HOLDFAST_TEST_BASE_URL)."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from domain.ids import BookingId
+from storage.bookings import BookingReads
 from tests.api.driving import SERVICES, Account, Api, Description
 from tests.api.in_process import Clock, Server, served
+
+Departed = Callable[..., Awaitable[None]]
 
 BASE_URL = os.environ.get("HOLDFAST_TEST_BASE_URL", "")
 OPERATOR_TOKEN = os.environ.get("HOLDFAST_TEST_OPERATOR_TOKEN", "")
@@ -81,3 +86,20 @@ async def _described(api: Api, description: Description) -> Api:
         description.add(prefix, (await api.http.get(f"{prefix}/openapi.json")).json())
     api.http.event_hooks = hooks
     return api
+
+
+@pytest.fixture
+def departed(server: Server | None) -> Departed:
+    """Lets a booking leave for the archive, as the archiver does it; a server of its own has its own."""
+    if server is None:
+        pytest.skip("what a running server archives, and when, is its own business")
+
+    async def depart(shown: dict[str, Any], *, deleted: bool = True) -> None:
+        booking_id = BookingId(UUID(shown["booking_id"]))
+        booking = await BookingReads(server.database).by_id(booking_id)
+        assert booking is not None
+        await server.archive.store([booking])
+        if deleted:
+            await server.forget(booking_id)
+
+    return depart

@@ -21,21 +21,32 @@ from actors.direct_client import DirectClient
 from actors.limits import ShardLimits
 from actors.shard import Shard
 from domain.command import Role
-from serve_app import booking, bookings, operator, pages, user, vendor
+from domain.ids import BookingId
+from serve_app import booking, bookings, operator, pages, search, user, vendor
 from serve_app.auth import SigningKeys, Tokens
+from serve_app.ended import EndedBookings
 from serve_app.passwords import Passwords
 from serve_app.ports import AuditFigure, ShardReport
 from serve_app.rate_limits import RateLimitPolicy, RateLimits, redis_storage
 from serve_app.service import Service
 from storage.accounts import Accounts
+from storage.archive import Archive
 from storage.audit import Audit
+from storage.booking_cache import BookingCache, FirstPages
+from storage.booking_lists import BookingLists
 from storage.bookings import BookingReads
 from storage.cache import VersionedCache
 from storage.directory import Directory
 from storage.postgres import Database
+from storage.postgres_archive import PostgresArchive
 from storage.postgres_shard_store import PostgresShardStore
+from storage.search_index import SearchIndex
+from storage.search_index_url import search_index_at
 from storage.shard_store import Owner
+from storage.users import UserReads
 from storage.vendors import VendorReads
+from tests.databases import drop_database
+from tests.fakes.memory_search_index import MemorySearchIndex
 
 KEYS = SigningKeys("test", {"test": secrets.token_bytes(32)})
 ACTOR = "actor-of-the-api-tests"
@@ -60,12 +71,27 @@ class Server:
     transport: httpx.AsyncBaseTransport
     tokens: Tokens
     database: Database
+    archive: Archive
+    shard: Shard
+    redis: Redis
+    url: str
+    index: SearchIndex
 
     def issue(self, role: Role, account_id: str) -> str:
         return self.tokens.issue(role, UUID(account_id))
 
     def operator_token(self) -> str:
         return self.tokens.issue(Role.OPERATOR, UUID(int=0))
+
+    async def forget(self, booking_id: BookingId) -> None:
+        """As if it had left the current tables long ago: the shard and the cache do not remember it either."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute("DELETE FROM booking WHERE booking_id = $1", booking_id)
+        finally:
+            await connection.close()
+        self.shard._memory.bookings.pop(booking_id, None)
+        await self.redis.delete(f"holdfast:booking:{booking_id}")
 
 
 class Gateway:
@@ -126,28 +152,39 @@ async def served(postgres: Any, valkey: Any, clock: Clock) -> AsyncIterator[Serv
         # More accounts than any guest opens: the tests come from one address.
         policy = RateLimitPolicy(accounts_per_address_per_hour=100_000)
         limits = RateLimits(redis_storage(redis), policy, lambda _name: None)
-        app = gateway_of(DirectClient([shard]), database, cache, accounts, tokens, passwords, limits, clock)
-        yield Server(app, httpx.ASGITransport(app), tokens, database)
+        archive = PostgresArchive(Database(url, "api tests archive", connections_max=2))
+        stack.push_async_callback(archive.close)
+        client = DirectClient([shard])
+        index = search_index_at("", url)
+        stack.push_async_callback(index.close)
+        app = gateway_of(client, database, cache, archive, accounts, tokens, passwords, limits, clock, index)
+        yield Server(app, httpx.ASGITransport(app), tokens, database, archive, shard, redis, url, index)
 
 
 def gateway_of(
     client: ShardClient,
     database: Database,
-    cache: VersionedCache | None,
+    cache: VersionedCache,
+    archive: Archive,
     accounts: Accounts,
     tokens: Tokens,
     passwords: Passwords,
     limits: RateLimits,
     clock: Clock,
+    index: SearchIndex | None = None,
 ) -> Gateway:
     vendors, bits = VendorReads(database, cache), lambda: secrets.randbits(128)
+    users, noted = UserReads(accounts, cache), BookingCache(cache, clock)
+    ended = EndedBookings(archive, vendors, clock)
+    lists = BookingLists(BookingReads(database), archive, pages=FirstPages(cache))
     services = [
-        user.user_app(user.UserDeps(accounts, tokens, passwords, limits, clock, bits, trust_forwarded=True)),
+        user.user_app(user.UserDeps(accounts, users, tokens, passwords, limits, clock, bits, trust_forwarded=True)),
         vendor.vendor_app(
             vendor.VendorDeps(client, accounts, vendors, tokens, passwords, limits, clock, bits, trust_forwarded=True)
         ),
-        booking.booking_app(booking.BookingDeps(client, tokens, bits)),
-        bookings.bookings_app(bookings.BookingsDeps(BookingReads(database), vendors, tokens, clock)),
+        search.search_app(search.SearchDeps(index or MemorySearchIndex(), client, tokens, clock)),
+        booking.booking_app(booking.BookingDeps(client, tokens, bits, ended, notes=noted, cached=noted)),
+        bookings.bookings_app(bookings.BookingsDeps(lists, vendors, tokens, clock)),
         operator.operator_app(operator.OperatorDeps(OneShard(database), tokens)),
     ]
     return Gateway([*services, pages.pages_app([service.about for service in services], tokens)])
@@ -170,6 +207,6 @@ async def _own_database(postgres: Any) -> AsyncIterator[str]:
     try:
         await admin.execute("CREATE DATABASE holdfast_api TEMPLATE holdfast_template STRATEGY file_copy")
         yield postgres.url_of("holdfast_api")
-        await admin.execute("DROP DATABASE holdfast_api WITH (FORCE)")
+        await drop_database(admin, "holdfast_api")
     finally:
         await admin.close()

@@ -17,6 +17,7 @@ MATRIX = {
     "GET /vendor/{vendor_id}": (200, 200, 200, 200, 200, 200),
     "PUT /vendor/{vendor_id}": (403, 403, 200, 403, 403, 401),
     "GET /vendor/{vendor_id}/availability": (200, 200, 200, 200, 200, 200),
+    "GET /vendors": (200,) * 6,
     "POST /booking/vendor/{vendor_id}": (201, 201, 403, 403, 403, 401),
     "POST /booking/bulk": (207, 207, 403, 403, 403, 401),
     "GET /booking/{booking_id}": (200, 404, 200, 404, 200, 401),
@@ -32,6 +33,7 @@ MATRIX = {
 }
 # Nobody needs a token for these, and every service has them; they are tried by the anonymous caller elsewhere.
 OPEN = {"POST /user/create", "POST /user/login", "POST /vendor/create", "POST /vendor/login"}
+PUBLIC = {"GET /vendor/{vendor_id}", "GET /vendor/{vendor_id}/availability", "GET /vendors"}
 OWN = ("/healthz", "/openapi.json", "/docs")
 
 BODIES = {
@@ -64,7 +66,7 @@ async def test_every_route_declares_who_may_call_it(api, operations):
         assert operation.callers, route(operation)
         assert operation.callers <= {None, *Role}
         public = operation.path.endswith((*OWN, "/")) or route(operation) in OPEN
-        public = public or route(operation) in {"GET /vendor/{vendor_id}", "GET /vendor/{vendor_id}/availability"}
+        public = public or route(operation) in PUBLIC
         assert (None in operation.callers) == public, route(operation)
         assert public == (operation.callers == ANYONE)
 

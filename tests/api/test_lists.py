@@ -198,3 +198,42 @@ async def test_whose_list_it_is(api, guest):
     for vendor_id in (uuid4(), "nonsense"):
         refused(await api.http.get(f"/bookings/vendor/{vendor_id}", headers=house.headers), 404, "not_found")
     done(await api.http.get(url, headers=api.operator))
+
+
+async def test_every_list_says_whether_the_past_is_missing(api, guest):
+    house = await api.restaurant()
+    for path, who in ((f"user/{guest.id}", guest), (f"vendor/{house.id}", house)):
+        for when in ("current", "past", "all"):
+            page = await listed(api, who, path, when=when)
+            assert page == {"items": [], "next_cursor": None, "past_missing": False}
+
+
+async def test_archived_bookings_are_in_the_same_order_under_the_same_cursor(api, guest, departed):
+    house = await api.restaurant()
+    made = [await api.booked(guest, house, starts_at=api.at(19, ahead=ahead)) for ahead in range(3, 9)]
+    over = [done(await api.set_status(guest, made[number]["booking_id"], "CANCELLED")) for number in (0, 2, 3, 5)]
+    whole = [over[3], made[4], over[2], over[1], made[1], over[0]]
+    assert (await paged(api, guest, f"user/{guest.id}", when="all", limit=4))[0] == whole
+    await departed(over[0])
+    await departed(over[2])
+    await departed(over[3], deleted=False)
+    for path, who in ((f"user/{guest.id}", guest), (f"vendor/{house.id}", house)):
+        for limit in (1, 2, 4, 6, 50):
+            assert (await paged(api, who, path, when="all", limit=limit))[0] == whole
+            assert (await paged(api, who, path, when="past", limit=limit))[0] == [over[3], over[2], over[1], over[0]]
+        assert (await listed(api, who, path))["items"] == [made[4], made[1]]
+    assert (await listed(api, house, f"vendor/{house.id}", status="CANCELLED", when="all"))["items"] == over[::-1]
+
+
+async def test_a_writer_sees_its_write_in_the_list(api, guest):
+    """The first page is kept for a moment, but never longer than until the next write."""
+    house = await api.restaurant()
+    made = []
+    for ahead in range(3, 8):
+        assert (await listed(api, guest, f"user/{guest.id}"))["items"] == made[::-1]
+        assert (await listed(api, house, f"vendor/{house.id}"))["items"] == made[::-1]
+        made.append(await api.booked(guest, house, starts_at=api.at(19, ahead=ahead)))
+    done(await api.set_status(guest, made.pop()["booking_id"], "CANCELLED"))
+    made[0] = done(await api.amend(guest, made[0]["booking_id"], notes="Later"))
+    assert (await listed(api, guest, f"user/{guest.id}"))["items"] == made[::-1]
+    assert (await listed(api, house, f"vendor/{house.id}"))["items"] == made[::-1]

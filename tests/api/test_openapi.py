@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from serve_app.errors import STATUS
 from tests.api.driving import SERVICES, Description, done, hotel, restaurant, unique_email
 
-# The paths of the contract, letter for letter; search, payments and pages for people come with their own services.
+# The paths of the contract, letter for letter; payments and pages for people come with their own services.
 CONTRACT = {
     "POST /user/create",
     "POST /user/login",
@@ -18,6 +18,7 @@ CONTRACT = {
     "GET /vendor/{}",
     "PUT /vendor/{}",
     "GET /vendor/{}/availability",
+    "GET /vendors",
     "POST /booking/vendor/{}",
     "POST /booking/bulk",
     "GET /booking/{}",
@@ -139,6 +140,7 @@ async def test_every_route_answers_as_described(api, guest, description):
         ("GET", f"/vendor/{house.id}", None, {}),
         ("PUT", f"/vendor/{house.id}", {"name": "A"}, house.headers),
         ("GET", f"/vendor/{house.id}/availability?from={day}&to={day}", None, {}),
+        ("GET", "/vendors", None, {}),
         ("POST", f"/booking/vendor/{house.id}", {"party_size": 2, "starts_at": api.at(12)}, guest.headers),
         ("POST", "/booking/bulk", {"bookings": [{}]}, guest.headers),
         ("GET", path, None, guest.headers),

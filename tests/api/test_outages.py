@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from limits.aio.storage import MemoryStorage
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from actors.outcome import Trouble, Unavailable
 from domain.command import Role
@@ -16,7 +19,9 @@ from serve_app.auth import Tokens
 from serve_app.passwords import Passwords
 from serve_app.rate_limits import RateLimitPolicy, RateLimits
 from storage.accounts import Accounts
+from storage.cache import VersionedCache
 from storage.postgres import Database
+from storage.postgres_archive import PostgresArchive
 from tests.api.driving import refused, restaurant, unique_email
 from tests.api.in_process import KEYS, gateway_of
 
@@ -63,13 +68,24 @@ async def away(unused_tcp_port: int):
 
 
 @pytest.fixture
-def client_of(away: Database):
+async def away_cache(unused_tcp_port_factory: Callable[[], int]):
+    """A Valkey that nobody serves."""
+    redis = Redis.from_url(f"redis://127.0.0.1:{unused_tcp_port_factory()}/0", retry=Retry(NoBackoff(), 0))
+    cache = VersionedCache(redis)
+    yield cache
+    await cache.close()
+    await redis.aclose()
+
+
+@pytest.fixture
+def client_of(away: Database, away_cache: VersionedCache):
     passwords = Passwords(threads=1, waiting_max=1)
 
     def make(shards: Shards, accounts: Accounts, policy: RateLimitPolicy | None = None) -> httpx.AsyncClient:
         tokens = Tokens(KEYS, accounts, now)
         limits = RateLimits(MemoryStorage(), policy or RateLimitPolicy(), lambda _name: None)
-        app = gateway_of(shards, away, None, accounts, tokens, passwords, limits, now)
+        archive = PostgresArchive(away)
+        app = gateway_of(shards, away, away_cache, archive, accounts, tokens, passwords, limits, now)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
     yield make
@@ -100,6 +116,45 @@ async def test_a_shard_in_trouble_is_a_503(
         response = await http.request(method, path, json=body, headers=token(role, uuid4()))
     assert refused(response, 503, trouble.value)["transient"] is True
     assert response.headers["retry-after"] == "4"
+
+
+class LateWriter(Shards):
+    """Carries out a vendor's change, and cannot say so."""
+
+    def __init__(self, shard) -> None:
+        super().__init__(Trouble.OUTCOME_UNKNOWN)
+        self._shard = shard
+
+    async def ask(self, command):
+        await self._shard.ask(command)
+        return self.answer
+
+
+async def test_who_looks_after_an_unknown_outcome_sees_the_truth(api, server, backends):
+    if server is None:
+        pytest.skip("a running server's shard cannot be made to lose its answer")
+    house = await api.restaurant()
+    assert (await api.http.get(f"/vendor/{house.id}")).json()["name"] != "New"
+    redis = Redis.from_url(backends[1].url)
+    cache = VersionedCache(redis)
+    app = gateway_of(
+        LateWriter(server.shard),
+        server.database,
+        cache,
+        server.archive,
+        Accounts(server.database),
+        server.tokens,
+        Passwords(),
+        RateLimits(MemoryStorage(), RateLimitPolicy(), lambda _name: None),
+        now,
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        unknown = await http.put(f"/vendor/{house.id}", json={"name": "New"}, headers=house.headers)
+    refused(unknown, 503, "outcome_unknown")
+    seen = await api.http.get(f"/vendor/{house.id}")
+    assert (seen.json()["name"], seen.headers["etag"]) == ("New", '"2"')
+    await cache.close()
+    await redis.aclose()
 
 
 async def test_an_item_of_a_bulk_tells_of_the_trouble(client_of, away):

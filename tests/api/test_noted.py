@@ -1,0 +1,178 @@
+"""What the booking service tells the cache: every write before its answer, and every write that nobody can be sure of."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx
+import pytest
+
+from actors.outcome import Done, Trouble, Unavailable
+from domain.booking import BookingStatus
+from domain.command import Role
+from domain.rejection import Reason, Rejection
+from serve_app.auth import Tokens
+from serve_app.booking import BookingDeps, booking_app
+from tests.api.in_process import KEYS
+from tests.conformance.stores import booking
+from tests.fakes.houses import guest, vendor_id
+
+V = vendor_id(1)
+HELD = booking(V, 1, status=BookingStatus.BLOCKED)
+CONFIRMED = replace(HELD, status=BookingStatus.CONFIRMED, version=2)
+URL = f"/booking/{HELD.booking_id}"
+HOLD = {"party_size": 2, "starts_at": "2030-01-02T19:00"}
+UNKNOWN = Unavailable(Trouble.OUTCOME_UNKNOWN, "Who knows.")
+
+
+def now():
+    return datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Validity:
+    async def tokens_valid_from(self, role, account_id):
+        return datetime(2020, 1, 1, tzinfo=UTC)
+
+
+TOKENS = Tokens(KEYS, Validity(), now)
+HEADERS = {"Authorization": f"Bearer {TOKENS.issue(Role.USER, UUID(int=guest(1).account_id.int))}"}
+
+
+class Client:
+    """A shard that answers what it is told to."""
+
+    def __init__(self):
+        self.outcome = Done(HELD)
+        self.newest = HELD
+        self.read = 0
+
+    async def ask(self, command):
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        if self.outcome is None:
+            await asyncio.Event().wait()
+        return self.outcome
+
+    async def booking(self, booking_id):
+        self.read += 1
+        return self.newest
+
+    async def settled(self, _booking, _seconds):
+        return self.newest
+
+
+class Notes:
+    def __init__(self):
+        self.told = []
+        self.kept = None
+        self.slow = None
+
+    async def note(self, booking, *, replayed=False):
+        if self.slow is not None:
+            await self.slow.wait()
+        self.told.append((booking, replayed))
+
+    async def doubt(self, booking_id):
+        self.told.append(booking_id)
+
+    async def known(self, booking_id):
+        return self.kept
+
+    async def fill(self, booking):
+        self.kept = booking
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+@pytest.fixture
+def notes():
+    return Notes()
+
+
+@pytest.fixture
+async def http(client, notes):
+    app = booking_app(BookingDeps(client, TOKENS, lambda: 1, notes=notes, cached=notes))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=HEADERS) as http:
+        yield http
+
+
+def bulk(http):
+    return http.post("/booking/bulk", json={"bookings": [{"vendor_id": str(V), **HOLD}]})
+
+
+def place(http):
+    return http.post(f"/booking/vendor/{V}", json=HOLD)
+
+
+def amend(http):
+    return http.put(URL, json={"notes": "x"})
+
+
+def cancel(http):
+    return http.put(f"{URL}/status", json={"status": "CANCELLED"})
+
+
+@pytest.mark.parametrize("write", [bulk, place, amend, cancel])
+@pytest.mark.parametrize("replayed", [False, True])
+async def test_a_write_is_noted_before_its_answer(http, client, notes, write, replayed):
+    client.outcome = Done(HELD, replayed)
+    notes.slow = asyncio.Event()
+    answer = asyncio.ensure_future(write(http))
+    done, _ = await asyncio.wait([answer], timeout=0.1)
+    assert not done
+    notes.slow.set()
+    assert (await answer).is_success
+    assert notes.told == [(HELD, replayed)]
+
+
+@pytest.mark.parametrize("write", [bulk, place, amend, cancel])
+async def test_a_refusal_is_not_noted(http, client, notes, write):
+    client.outcome = Rejection(Reason.ILLEGAL_TRANSITION, "No.")
+    await write(http)
+    assert notes.told == []
+
+
+@pytest.mark.parametrize("write", [amend, cancel])
+@pytest.mark.parametrize("outcome", [UNKNOWN, RuntimeError("a bug")])
+async def test_a_change_of_unknown_outcome_is_doubted(http, client, notes, write, outcome):
+    client.outcome = outcome
+    assert (await write(http)).status_code in {500, 503}
+    assert notes.told == [HELD.booking_id]
+
+
+@pytest.mark.parametrize("write", [amend, cancel])
+async def test_a_change_whose_client_left_is_doubted(http, client, notes, write):
+    client.outcome = None
+    answer = asyncio.ensure_future(write(http))
+    await asyncio.wait([answer], timeout=0.1)
+    answer.cancel()
+    await asyncio.wait([answer])
+    assert notes.told == [HELD.booking_id]
+
+
+async def test_who_waited_noted_what_came_of_it(http, client, notes):
+    client.newest = CONFIRMED
+    response = await http.post(f"/booking/vendor/{V}", json=HOLD, headers={"Prefer": "wait=5"})
+    assert response.json()["status"] == "CONFIRMED"
+    assert notes.told == [(HELD, False), (CONFIRMED, False)]
+
+
+async def test_single_reads_ask_the_cache_first_and_fill_it(http, client, notes):
+    for path in (URL, f"{URL}/status", URL):
+        assert (await http.get(path)).json()["status"] == "BLOCKED"
+    assert (client.read, notes.kept) == (1, HELD)
+
+
+async def test_who_waits_asks_the_shard(http, client, notes):
+    notes.kept, client.newest = HELD, CONFIRMED
+    response = await http.get(f"{URL}/status", headers={"Prefer": "wait=5"})
+    assert (response.json()["status"], notes.kept) == ("CONFIRMED", CONFIRMED)
+
+
+async def test_what_the_cache_knows_is_not_for_everybody(http, notes):
+    notes.kept = replace(HELD, user_id=guest(2).account_id)
+    assert (await http.get(URL)).status_code == 404
