@@ -14,22 +14,45 @@ HOLDFAST := $(BIN)/holdfast
 PYTEST := $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
-##@ Run it
+# `STACK=full` has a command run Holdfast on the servers of `make stack`, with data of its own, instead of embedded ones.
+STACK ?=
+ifeq ($(STACK),full)
+STACK_ENV := $${HOLDFAST_STACK_DIR:-.stack}/env
+HOLDFAST_ON := test -e "$(STACK_ENV)" || { echo "there is no stack here yet: make stack" >&2; exit 1; }; \
+	set -a; . "$(STACK_ENV)"; set +a; $(HOLDFAST)
+else ifeq ($(STACK),)
+HOLDFAST_ON := $(HOLDFAST)
+else
+$(error STACK is `full`, or nothing for the embedded servers)
+endif
+
+##@ Run it, embedded, or with STACK=full on the servers of `make stack`
 .PHONY: up down status demo verify
-up: $(VENV)/.run-ready ## Start everything on this machine and print the addresses
-	@$(HOLDFAST) up
+up: $(VENV)/.run-ready $(if $(STACK),stack) ## Start everything on this machine and print the addresses
+	@$(HOLDFAST_ON) up
 
 down: $(VENV)/.run-ready ## Stop everything that `make up` started; the data stays in .holdfast
-	@$(HOLDFAST) down
+	@$(HOLDFAST_ON) down
 
 status: $(VENV)/.run-ready ## Show what runs and whether it answers
-	@$(HOLDFAST) status
+	@$(HOLDFAST_ON) status
 
 demo: $(VENV)/.run-ready ## Open 200 vendors in real cities, play an evening of 2,000 bookings, then verify
-	@$(HOLDFAST) demo
+	@$(HOLDFAST_ON) demo
 
 verify: $(VENV)/.run-ready ## Audit the database: nothing lost, nothing sold twice
-	@$(HOLDFAST) verify
+	@$(HOLDFAST_ON) verify
+
+##@ The real servers
+.PHONY: stack stack-down stack-status
+stack: $(VENV)/.run-ready ## Fetch and start Kafka, Elasticsearch, Cassandra, Postgres with a replica, Valkey
+	@$(BIN)/python -m holdfast.stack up
+
+stack-down: $(VENV)/.run-ready ## Stop what `make stack` started; jars and data stay in .stack
+	@$(BIN)/python -m holdfast.stack down
+
+stack-status: $(VENV)/.run-ready ## Show what runs of the stack and what it answers
+	@$(BIN)/python -m holdfast.stack status
 
 ##@ Work on it
 .PHONY: setup test check lint types contracts format docs bench soak lock clean
@@ -61,8 +84,9 @@ docs: $(VENV)/.work-ready ## Write docs/reference/settings.md anew
 bench: $(VENV)/.work-ready ## Measure the express lane and the gateway against the plain baseline, in turn
 	@$(BIN)/python -m bench
 
-soak: $(VENV)/.work-ready ## Run the simulation over 10,000 seeds
+soak: $(VENV)/.work-ready ## Run the simulation over 10,000 seeds, and 500 searches among 100,000 vendors
 	@HOLDFAST_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation
+	@HOLDFAST_SEARCH_VENDORS=100000 HOLDFAST_SEARCH_QUERIES=500 $(PYTEST) -s tests/system/test_search_is_exact.py
 
 lock: ## Find the newest allowed dependencies and write both lock files
 	@$(PYTHON) -m venv $(VENV)-lock
@@ -72,7 +96,7 @@ lock: ## Find the newest allowed dependencies and write both lock files
 	@$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-clean: ## Remove .venv and what tools left behind; the data in .holdfast stays
+clean: ## Remove .venv and what tools left behind; the data in .holdfast and .stack stays
 	@rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -81,7 +105,7 @@ clean: ## Remove .venv and what tools left behind; the data in .holdfast stays
 help: ## List all this
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \

@@ -9,6 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from holdfast import parked_command
 from holdfast.settings import Settings
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(parked_command.app, name="parked")
 _out = Console()
 _err = Console(stderr=True)
 if not _out.is_terminal:
@@ -137,6 +139,21 @@ def verify() -> None:
 
 
 @app.command()
+def reindex() -> None:
+    """Build the search index anew from the database; searches go on meanwhile, and no change is lost."""
+    import asyncio
+
+    from holdfast.reindex import run_reindex
+    from storage.errors import StoreError
+
+    try:
+        vendors = asyncio.run(run_reindex(_settings(), _out))
+    except (StoreError, FileNotFoundError, ValueError) as error:
+        _stop(f"the search index was not built anew ({error})")
+    _out.print(f"[bold green]{vendors:,} vendors are indexed.[/]", highlight=False)
+
+
+@app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed plays the same evening.")] = 1,
     vendors: Annotated[int, typer.Option(min=1, max=2000, help="Restaurants and hotels to open.")] = 200,
@@ -187,8 +204,8 @@ def _addresses(settings: Settings) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("gateway", health.gateway_url(settings))
     table.add_row("express lane", f"{health.express_url(settings)}/booking")
-    for service in health.SERVICES:
-        table.add_row(f"{service} service", f"{health.gateway_url(settings)}/{service}/docs")
+    for service, prefix in health.SERVICES.items():
+        table.add_row(f"{service} service", f"{health.gateway_url(settings)}{prefix}/docs")
     if not settings.ray_address:
         table.add_row("Ray dashboard", f"http://127.0.0.1:{settings.ray_dashboard_port}")
         table.add_row("  its token", str(settings.secrets_dir / "ray_token"))

@@ -1,4 +1,4 @@
-"""Fills a Ray cluster: the schema, the supervisor with its shards, and the Serve applications.
+"""Fills a Ray cluster: the schema, the supervisor with its shards and consumers, and the Serve applications.
 
 Run as `python -m holdfast.cluster` with the settings in its environment, because Ray and Serve read theirs when they are
 imported. Safe to do again.
@@ -6,17 +6,27 @@ imported. Safe to do again.
 
 import asyncio
 import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from actors.supervisor_actor import create_supervisor
+from consumers.consumer import CONSUMERS
 from holdfast import ray_head
+from holdfast.consumers import consumer_configs
 from holdfast.deployments import deploy
 from holdfast.settings import Settings
 from holdfast.store_urls import postgres_url
 from holdfast.wiring import Parts, supervisor_config
+from storage.consumer_states import ConsumerStates
+from storage.errors import StoreUnavailable
 from storage.migrate import migrate
+from storage.postgres import Database
 
 _SUPERVISOR_SECONDS: Final = 60
+_CONSUMERS_SECONDS: Final = 60
+_POLL_SECONDS: Final = 0.2
 
 
 async def _prepare_database(settings: Settings) -> None:
@@ -29,13 +39,33 @@ async def _prepare_database(settings: Settings) -> None:
         await parts.close()
 
 
+async def _consumers_speak(settings: Settings, since: float) -> bool:
+    """Wait until every consumer has said something of itself since then; False when the time was over."""
+    database = Database(postgres_url(settings), "holdfast command", 1)
+    try:
+        while time.monotonic() - since < _CONSUMERS_SECONDS:
+            with suppress(StoreUnavailable):
+                age = time.monotonic() - since
+                spoke = {row.name for row in await ConsumerStates(database).all() if row.seen_seconds_ago < age}
+                if spoke >= set(CONSUMERS):
+                    return True
+            await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        await database.close()
+    return False
+
+
 def main() -> int:
     settings = Settings()
     asyncio.run(_prepare_database(settings))
     ray = ray_head.connect(settings)
-    supervisor = create_supervisor(supervisor_config(settings))
+    started = time.monotonic()
+    supervisor = create_supervisor(replace(supervisor_config(settings), consumers=consumer_configs()))
     ray.get(supervisor.pid.remote(), timeout=_SUPERVISOR_SECONDS)
     deploy(settings)
+    if not asyncio.run(_consumers_speak(settings, started)):
+        # Booking does not wait for them: `holdfast status` shows which, and the supervisor goes on trying.
+        print("some consumers did not start in time; see `holdfast status`", file=sys.stderr)  # noqa: T201
     ray.shutdown()
     return 0
 

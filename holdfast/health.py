@@ -8,7 +8,15 @@ import httpx
 
 from holdfast.settings import Settings
 
-SERVICES: Final = ("user", "vendor", "booking", "bookings", "operator")
+SERVICES: Final = {
+    "user": "/user",
+    "vendor": "/vendor",
+    "search": "/vendors",
+    "booking": "/booking",
+    "bookings": "/bookings",
+    "operator": "/operator",
+}
+"""Where each service is, by its name."""
 
 _POLL_SECONDS: Final = 0.1
 
@@ -29,7 +37,7 @@ def express_url(settings: Settings) -> str:
 
 def checks(settings: Settings) -> dict[str, str]:
     """What must answer 200, by name."""
-    gateway = {f"{service} service": f"{gateway_url(settings)}/{service}/healthz" for service in SERVICES}
+    gateway = {f"{name} service": f"{gateway_url(settings)}{prefix}/healthz" for name, prefix in SERVICES.items()}
     return {**gateway, "pages": f"{gateway_url(settings)}/healthz",
             "express lane": f"{express_url(settings)}/booking/healthz"}  # fmt: skip
 

@@ -12,6 +12,8 @@ import structlog
 
 PACKAGES: Final = ("actors", "consumers", "domain", "holdfast", "serve_app", "storage")
 LEVEL: Final = logging.INFO
+QUIET: Final = ("aiokafka",)
+"""Drivers that say ten times a second that their server is away. The adapters raise it, and whoever waits says it once."""
 
 _ALIKE: Final[tuple[structlog.typing.Processor, ...]] = (
     structlog.stdlib.add_log_level,
@@ -48,3 +50,5 @@ def to(stream: TextIO) -> None:
         logger.handlers = [handler]
         logger.setLevel(LEVEL)
         logger.propagate = False
+    for driver in QUIET:
+        logging.getLogger(driver).setLevel(logging.CRITICAL)

@@ -1,8 +1,8 @@
-"""Counters of a Ray process, shown with Ray's own metrics."""
+"""Counters and levels of a Ray process, shown with Ray's own metrics."""
 
 from functools import cache
 
-from ray.util.metrics import Counter
+from ray.util.metrics import Counter, Gauge
 
 
 @cache
@@ -13,3 +13,16 @@ def _counter(name: str) -> Counter:
 def tally(name: str) -> None:
     """Count one; names are fixed words."""
     _counter(name).inc()
+
+
+@cache
+def _consumer_gauge(name: str, description: str) -> Gauge:
+    return Gauge(f"holdfast_consumer_{name}", description=description, tag_keys=("consumer",))
+
+
+def consumer_levels(consumer: str, *, lag: int | None, parked: int) -> None:
+    """How far behind a consumer is, and what waits for an operator. An unknown lag leaves the last one standing."""
+    tags = {"consumer": consumer}
+    if lag is not None:
+        _consumer_gauge("lag", "What the consumer has yet to take").set(lag, tags=tags)
+    _consumer_gauge("parked", "Messages that the consumer parked and nobody settled").set(parked, tags=tags)

@@ -1,6 +1,7 @@
 """Whether the ports are free, and who has one that is not."""
 
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ def taken_ports(settings: Settings) -> list[PortTaken]:
         for name, port in settings.named_ports().items()
     ]
     wanted += [(port, "HOLDFAST_INTERNAL_PORT_FIRST", "127.0.0.1") for port in settings.internal_ports()]
+    return taken_among(wanted)
+
+
+def taken_among(wanted: Iterable[tuple[int, str, str]]) -> list[PortTaken]:
+    """Those of the ports, each with its setting and the address to listen on, that somebody listens on already."""
     return [PortTaken(port, setting, _holder(port)) for port, setting, host in wanted if is_taken(host, port)]
 
 

@@ -14,7 +14,7 @@ INTERNAL_PORTS: Final = 140
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
@@ -23,7 +23,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOLDFAST_", frozen=True, extra="forbid")
 
-    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+    data_dir: Annotated[Path, AfterValidator(absolute)] = Field(
         default=Path(".holdfast"),
         validate_default=True,
         description="folder for everything that must last: rows, cache, secrets and logs",
@@ -33,6 +33,37 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default="", repr=False, description="`redis://...` of your own server; empty runs the embedded Valkey"
+    )
+    postgres_replica_urls: str = Field(
+        default="",
+        repr=False,
+        description="`postgresql://...` of streaming replicas of that server, separated by spaces; lists are read from "
+        "them while they lag less than a second",
+    )
+    event_log_url: str = Field(
+        default="",
+        repr=False,
+        description="`kafka://host:port,host:port` of your own brokers; empty keeps the event log in Postgres",
+    )
+    search_url: str = Field(
+        default="",
+        repr=False,
+        description="`http://...` of your own Elasticsearch, its path the name of the index (`/vendors`); "
+        "empty keeps the search index in Postgres",
+    )
+    archive_url: str = Field(
+        default="",
+        repr=False,
+        description="`cassandra://host:port,host:port/keyspace` of your own cluster; empty keeps the archive in Postgres",
+    )
+    smtp_url: str = Field(
+        default="",
+        repr=False,
+        description="`smtp://user:password@host:port` (or `smtps://`) that e-mail goes out by; "
+        "empty writes each one as a file into the data folder's `mail`",
+    )
+    mail_from: str = Field(
+        default="Holdfast <reservations@localhost>", description="sender of the e-mail that guests get"
     )
     jwt_key: str = Field(
         default="",
@@ -78,6 +109,15 @@ class Settings(BaseSettings):
     token_ttl_seconds: int = Field(default=3600, ge=60, description="life of an access token")
     settle_after_hours: int = Field(
         default=48, ge=1, description="a CONFIRMED booking becomes AVAILED this long after its end"
+    )
+    archive_after_hours: int = Field(
+        default=48,
+        ge=48,
+        description="an ended booking leaves the current tables for the archive this long after it last changed",
+    )
+    event_days: int = Field(default=7, ge=1, description="how long published events are kept in Postgres")
+    parked_max: int = Field(
+        default=100, ge=1, description="parked messages of one consumer before it stops and waits for an operator"
     )
     idempotency_hours: int = Field(default=48, ge=24, description="how long the first answer to a key is kept")
     take_over_wait_seconds: float = Field(

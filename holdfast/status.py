@@ -1,11 +1,20 @@
 """`holdfast status`: what should run, whether it does, and whether it answers."""
 
+import asyncio
 from dataclasses import dataclass
+from typing import Final
 
+from consumers.consumer import CONSUMERS
 from holdfast import health
 from holdfast.keeper import embedded_servers, read_keeper_file
 from holdfast.ports import is_taken
 from holdfast.settings import Settings
+from holdfast.store_urls import postgres_url
+from storage.consumer_states import ConsumerRow, ConsumerStates
+from storage.errors import StoreUnavailable
+from storage.postgres import Database
+
+_SILENT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,7 @@ class Line:
 
 def look(settings: Settings) -> list[Line]:
     """One line for each part, from the ground up."""
-    return [*_servers(settings), *_ray(settings), *_services(settings)]
+    return [*_servers(settings), *_ray(settings), *_services(settings), *_consumers(settings)]
 
 
 def _servers(settings: Settings) -> list[Line]:
@@ -53,3 +62,33 @@ def _services(settings: Settings) -> list[Line]:
         Line(name, answer, urls[name].removesuffix("/healthz"), answer == "ok")
         for name, answer in health.ask(urls).items()
     ]
+
+
+def _consumers(settings: Settings) -> list[Line]:
+    """What each said of itself last, as Postgres has it: neither Ray nor the gateway is asked."""
+    try:
+        rows = {row.name: row for row in asyncio.run(_said(settings))}
+    except (StoreUnavailable, FileNotFoundError):
+        return [Line(_label(name), "unknown: no database", "", well=False) for name in CONSUMERS]
+    return [_consumer(name, rows.get(name)) for name in (*CONSUMERS, *sorted(rows.keys() - set(CONSUMERS)))]
+
+
+async def _said(settings: Settings) -> list[ConsumerRow]:
+    database = Database(postgres_url(settings), "holdfast status", 1)
+    try:
+        return list(await ConsumerStates(database).all())
+    finally:
+        await database.close()
+
+
+def _consumer(name: str, row: ConsumerRow | None) -> Line:
+    if row is None or row.state == "left":
+        return Line(_label(name), "does not run", "", well=False)
+    where = f"process {row.pid}, {'?' if row.lag is None else f'{row.lag:,}'} behind, {row.parked:,} parked"
+    if row.seen_seconds_ago > _SILENT_SECONDS:
+        return Line(_label(name), f"silent for {row.seen_seconds_ago:.0f} s", where, well=False)
+    return Line(_label(name), row.state, where, well=row.state in {"starting", "reading"})
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")

@@ -24,30 +24,40 @@ from actors.shard import Shard
 from actors.shard_host import ShardConfig
 from actors.supervisor import SupervisorLimits
 from actors.supervisor_actor import SupervisorConfig
-from holdfast import logs
+from holdfast import health, logs
 from holdfast.chance import Chance
 from holdfast.metrics import tally
 from holdfast.operations import ClusterOperations
 from holdfast.settings import Settings
 from holdfast.signing import signing_keys
 from holdfast.store_urls import postgres_url, redis_url
-from serve_app import booking, bookings, operator, pages, user, vendor
+from serve_app import booking, bookings, operator, pages, search, user, vendor
 from serve_app.auth import Tokens
+from serve_app.ended import EndedBookings
 from serve_app.passwords import Passwords
 from serve_app.rate_limits import RateLimitPolicy, RateLimits, redis_storage
 from serve_app.service import Service
 from storage.accounts import Accounts
+from storage.archive import Archive
+from storage.archive_url import archive_at
 from storage.audit import Audit
+from storage.booking_cache import BookingCache, FirstPages
+from storage.booking_lists import BookingLists
 from storage.bookings import BookingReads
 from storage.cache import VersionedCache
+from storage.candidate_cache import CandidateCache
 from storage.directory import Directory
 from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
+from storage.replicas import ReplicaReads, replica_at
+from storage.search_index import SearchIndex
+from storage.search_index_url import search_index_at
 from storage.shard_store import Lease, Owner
+from storage.users import UserReads
 from storage.vendors import VendorReads
 
-SERVICES: Final = ("user", "vendor", "booking", "bookings", "operator", "pages")
-PREFIXES: Final = {name: "/" if name == "pages" else f"/{name}" for name in SERVICES}
+PREFIXES: Final = {**health.SERVICES, "pages": "/"}
+SERVICES: Final = tuple(PREFIXES)
 
 _POOL_CONNECTIONS: Final = 8
 _REDIS_SECONDS: Final = 0.25
@@ -125,6 +135,26 @@ class Parts:
         return made
 
     @cached_property
+    def replicas(self) -> ReplicaReads:
+        """For lists and for what search loads; the primary where there is no replica, or none that is fresh."""
+        urls, name = self.settings.postgres_replica_urls.split(), f"holdfast {self._name} replica"
+        made = ReplicaReads(self.database, [replica_at(url, name, _POOL_CONNECTIONS) for url in urls])
+        self._closers.append(made.close)
+        return made
+
+    @cached_property
+    def archive(self) -> Archive:
+        made = archive_at(self.settings.archive_url, postgres_url(self.settings))
+        self._closers.append(made.close)
+        return made
+
+    @cached_property
+    def search_index(self) -> SearchIndex:
+        made = search_index_at(self.settings.search_url, postgres_url(self.settings))
+        self._closers.append(made.close)
+        return made
+
+    @cached_property
     def directory(self) -> Directory:
         return Directory(self.database)
 
@@ -147,8 +177,26 @@ class Parts:
         return Audit(self.database)
 
     @cached_property
+    def users(self) -> UserReads:
+        return UserReads(self.accounts, self.cache)
+
+    @cached_property
     def bookings(self) -> BookingReads:
+        """Of the primary: single bookings, as last committed."""
         return BookingReads(self.database)
+
+    @cached_property
+    def booking_cache(self) -> BookingCache:
+        return BookingCache(self.cache, utc_now)
+
+    @cached_property
+    def ended(self) -> EndedBookings:
+        return EndedBookings(self.archive, self.vendors, utc_now)
+
+    @cached_property
+    def lists(self) -> BookingLists:
+        replicas = BookingReads(self.replicas) if self.settings.postgres_replica_urls else None
+        return BookingLists(self.bookings, self.archive, replicas=replicas, pages=FirstPages(self.cache))
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -192,6 +240,7 @@ def _user(parts: Parts) -> Service:
     return user.user_app(
         user.UserDeps(
             parts.accounts,
+            parts.users,
             parts.tokens,
             parts.passwords,
             parts.limits,
@@ -218,13 +267,28 @@ def _vendor(parts: Parts) -> Service:
     )
 
 
+def _search(parts: Parts) -> Service:
+    candidates = CandidateCache(parts.search_index, parts.redis)
+    return search.search_app(search.SearchDeps(candidates, parts.client, parts.tokens, utc_now, trust_forwarded=True))
+
+
 def _booking(parts: Parts) -> Service:
-    return booking.booking_app(booking.BookingDeps(parts.client, parts.tokens, Chance(), trust_forwarded=True))
+    return booking.booking_app(
+        booking.BookingDeps(
+            parts.client,
+            parts.tokens,
+            Chance(),
+            ended=parts.ended,
+            notes=parts.booking_cache,
+            cached=parts.booking_cache,
+            trust_forwarded=True,
+        )
+    )
 
 
 def _bookings(parts: Parts) -> Service:
     return bookings.bookings_app(
-        bookings.BookingsDeps(parts.bookings, parts.vendors, parts.tokens, utc_now, trust_forwarded=True)
+        bookings.BookingsDeps(parts.lists, parts.vendors, parts.tokens, utc_now, trust_forwarded=True)
     )
 
 
@@ -233,13 +297,14 @@ def _operator(parts: Parts) -> Service:
 
 
 def _pages(parts: Parts) -> Service:
-    described = [user.ABOUT, vendor.ABOUT, booking.ABOUT, bookings.ABOUT, operator.ABOUT]
+    described = [user.ABOUT, vendor.ABOUT, search.ABOUT, booking.ABOUT, bookings.ABOUT, operator.ABOUT]
     return pages.pages_app(described, parts.tokens)
 
 
 _APPS: Final[dict[str, Callable[[Parts], Service]]] = {
     "user": _user,
     "vendor": _vendor,
+    "search": _search,
     "booking": _booking,
     "bookings": _bookings,
     "operator": _operator,
@@ -264,7 +329,9 @@ class ShardProcessParts:
         parts = self._parts
         elsewhere = parts.client if parts.settings.shards > 1 else None
         client = DirectClient([shard], elsewhere)
-        return booking.booking_app(booking.BookingDeps(client, parts.tokens, Chance()))
+        return booking.booking_app(
+            booking.BookingDeps(client, parts.tokens, Chance(), ended=parts.ended, notes=parts.booking_cache)
+        )
 
     async def announce(self, lease: Lease, address: str) -> None:
         await self._parts.directory.set_address(lease, address)

@@ -27,6 +27,7 @@ ALLOWED = {
     "operator",
     "sys",
     "typing",
+    "unicodedata",
     "uuid",
     "zoneinfo",
 }
@@ -147,7 +148,7 @@ def test_what_comes_with_the_domain_in_a_fresh_process() -> None:
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES if path.stem != "__init__"]
     assert "domain.decide" in names
     outside = (
-        "import array, bisect, collections.abc, dataclasses, datetime, enum, functools, itertools, math, operator, typing, uuid, zoneinfo\n"
+        "import array, bisect, collections.abc, dataclasses, datetime, enum, functools, itertools, math, operator, typing, unicodedata, uuid, zoneinfo\n"
         "import numpy, numpy.typing"
     )
     brought_by_others = loaded_by(outside)

@@ -1,0 +1,179 @@
+"""The composition root of the consumer processes: one factory for each, called in the loop of the actor that runs it.
+
+It loads what consumers need and nothing of the services, so that four processes more cost little memory.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from actors.consumer_host import ConsumerConfig
+from consumers.consumer import CONSUMERS, Consumer, ConsumerState
+from consumers.event import Handler
+from consumers.event_schema import decode
+from consumers.process import ConsumerProcess, Report
+from consumers.relay import Relay
+from consumers.runtime import ConsumerRuntime, RuntimeLimits
+from holdfast import logs
+from holdfast.metrics import consumer_levels
+from holdfast.settings import Settings
+from holdfast.store_urls import postgres_url
+from storage.consumer_states import ConsumerStates
+from storage.event_log_url import event_reader, event_writer
+from storage.outbox import Outbox
+from storage.parked import ParkedMessages
+from storage.postgres import Database
+from storage.shard_store import Owner
+
+_CONNECTIONS: Final = 4
+
+_LETTERS_AT_ONCE: Final = 20
+"""A mail server takes its time over each, and a batch must have its effect within the runtime's limit."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Bench:
+    """What the factories take their parts from. Lives in one event loop; `close` ends what was made."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings = settings
+        self.postgres_url = postgres_url(settings)
+        self.database = Database(self.postgres_url, f"holdfast {name}", _CONNECTIONS)
+        self._closers: list[Callable[[], Awaitable[None]]] = [self.database.close]
+
+    def close_later(self, close: Callable[[], Awaitable[None]]) -> None:
+        self._closers.append(close)
+
+    async def close(self) -> None:
+        for close in reversed(self._closers):
+            await close()
+
+    def runtime(self, name: str, handler: Handler, *, batch_messages_max: int | None = None) -> ConsumerRuntime:
+        """The runtime of a group of that name over the handler. It closes its reader itself."""
+        settings = self.settings
+        limits = RuntimeLimits(parked_max=settings.parked_max)
+        if batch_messages_max is not None:
+            limits = replace(limits, batch_messages_max=batch_messages_max)
+        reader = event_reader(settings.event_log_url, self.postgres_url, name, handler.topics)
+        return ConsumerRuntime(name, reader, handler, ParkedMessages(self.database), decode=decode, limits=limits)
+
+
+class RelayConsumer:
+    """The relay, which reads the outbox and so has no group, seen as one of the consumers."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._left = False
+
+    @property
+    def state(self) -> ConsumerState:
+        lag = self._relay.lag
+        said = "paused: the event log or the database is away" if self._relay.away else "reading"
+        return ConsumerState("relay", "left" if self._left else said, lag=None if lag is None else lag.rows)
+
+    async def run(self) -> None:
+        try:
+            await self._relay.run()
+        finally:
+            self._left = True
+
+    def stop(self) -> None:
+        self._relay.stop()
+
+
+def _relay(bench: Bench) -> list[Consumer]:
+    settings = bench.settings
+    writer = event_writer(settings.event_log_url, bench.postgres_url)
+    bench.close_later(writer.close)
+    keep = timedelta(days=settings.event_days)
+    return [RelayConsumer(Relay(Outbox(bench.database), writer, utc_now, keep=keep, lag_seconds=2.0))]
+
+
+def _search_indexer(bench: Bench) -> list[Consumer]:
+    from consumers.search_indexer import SearchIndexer
+    from storage.search_index_url import search_index_at
+
+    index = search_index_at(bench.settings.search_url, bench.postgres_url)
+    bench.close_later(index.close)
+    return [bench.runtime("search_indexer", SearchIndexer(index))]
+
+
+def _archiver(bench: Bench) -> list[Consumer]:
+    """What ended goes into the archive, and beside it, leaves the current tables when its time is over."""
+    from consumers.archiver import Archiver
+    from consumers.departure import Departure
+    from storage.archive_url import archive_at
+    from storage.departures import Departures
+
+    archive = archive_at(bench.settings.archive_url, bench.postgres_url)
+    bench.close_later(archive.close)
+    departures = Departures(bench.postgres_url)
+    bench.close_later(departures.close)
+    grace = timedelta(hours=bench.settings.archive_after_hours)
+    return [bench.runtime("archiver", Archiver(archive)), Departure(departures, archive, utc_now, grace)]
+
+
+def _notifier(bench: Bench) -> list[Consumer]:
+    from consumers.notifier import Notifier, NotifierDeps
+    from storage.accounts import Accounts
+    from storage.mail import mailer_of
+    from storage.notifications import NotificationLog
+    from storage.vendors import VendorReads
+
+    settings = bench.settings
+    mailer = mailer_of(settings.smtp_url, settings.data_dir / "mail")
+    bench.close_later(mailer.close)
+    deps = NotifierDeps(
+        mailer,
+        NotificationLog(bench.database),
+        Accounts(bench.database),
+        VendorReads(bench.database),
+        settings.mail_from,
+    )
+    return [bench.runtime("notifier", Notifier(deps), batch_messages_max=_LETTERS_AT_ONCE)]
+
+
+_FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {
+    "relay": _relay,
+    "search_indexer": _search_indexer,
+    "archiver": _archiver,
+    "notifier": _notifier,
+}
+
+
+def consumer_configs() -> list[ConsumerConfig]:
+    """One process for each."""
+    return [ConsumerConfig(name, "holdfast.consumers:make_consumer") for name in CONSUMERS]
+
+
+async def make_consumer(config: ConsumerConfig, owner: Owner) -> ConsumerProcess:
+    logs.to_stderr()
+    return consumer_process(Settings(), config.name, owner)
+
+
+def consumer_process(settings: Settings, name: str, owner: Owner) -> ConsumerProcess:
+    """The process of that name, not yet running. Raises KeyError for a name that there is not."""
+    bench = Bench(settings, name)
+    return ConsumerProcess(_FACTORIES[name](bench), _report(bench.database, owner), bench.close)
+
+
+def _report(database: Database, owner: Owner) -> Report:
+    states = ConsumerStates(database)
+
+    async def report(state: ConsumerState) -> None:
+        consumer_levels(state.name, lag=state.lag, parked=state.parked)
+        await states.say(
+            state.name,
+            state.state,
+            handled=state.handled,
+            lag=state.lag,
+            last_error=state.last_error,
+            node=owner.node,
+            pid=owner.pid,
+        )
+
+    return report

@@ -1,0 +1,177 @@
+"""Brings the servers of the stack up and down. What it finds running stays as it is."""
+
+import fcntl
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.embedded_postgres import wait_until
+from holdfast.ports import PortTaken, taken_among
+from holdfast.stack import java
+from holdfast.stack.cassandra import Cassandra
+from holdfast.stack.elasticsearch import Elasticsearch
+from holdfast.stack.kafka import Kafka
+from holdfast.stack.postgres import Postgres, PostgresReplica
+from holdfast.stack.records import Records
+from holdfast.stack.server import NoAnswer, Server, StackError
+from holdfast.stack.settings import StackSettings, variable
+from holdfast.stack.valkey import Valkey
+
+SERVERS: Final[tuple[type[Server], ...]] = (Elasticsearch, Cassandra, Kafka, Postgres, PostgresReplica, Valkey)
+"""In the order of starting: the slowest first."""
+
+STOP_SECONDS_MAX: Final = 40.0
+_LOOK_SECONDS: Final = 0.2
+
+Tell = Callable[[str], None]
+
+
+class PortsTakenError(StackError):
+    def __init__(self, taken: dict[str, list[PortTaken]]) -> None:
+        super().__init__("\n".join(f"{name} cannot start: {port}" for name, ports in taken.items() for port in ports))
+        self.taken = taken
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One server as it is now. `said` is its answer, or why there was none."""
+
+    name: str
+    address: str
+    pid: int | None
+    answers: bool
+    said: str
+
+
+class Stack:
+    """The servers over one folder. One command at a time is at work on it; the next one waits."""
+
+    def __init__(
+        self, settings: StackSettings, tell: Tell = lambda _: None, kinds: Sequence[type[Server]] = SERVERS
+    ) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._servers = {kind.name: kind(settings) for kind in kinds}
+        self._records = Records(settings.dir / "run")
+
+    def up(self, names: Sequence[str] = ()) -> list[str]:
+        """Start those that do not run, all of them unless some are named, and wait until each answers.
+
+        Returns the names of those that it started. Raises PortsTakenError, JavaMissing or another StackError; what
+        had been started by then keeps running.
+        """
+        wanted = self._with_those_before(self._named(names))
+        with self._locked():
+            missing = [server for server in wanted if self._records.living(server.name) is None]
+            self._check_ports(missing)
+            if any(server.needs_java for server in missing):
+                java.make_sure(self._tell)
+            for server in missing:
+                self._tell(f"preparing {server.name}")
+                server.prepare()
+            for server in missing:
+                if server.after:
+                    self._wait(self._servers[server.after])
+                self._tell(f"starting {server.name}")
+                self._records.remember(server.name, server.launch())
+            for server in wanted:
+                self._wait(server)
+                self._tell(f"{server.name} answers")
+            self._write_environment()
+        return [server.name for server in missing]
+
+    def down(self, names: Sequence[str] = ()) -> list[str]:
+        """End those that this stack started, all of them unless some are named; the names of those that ran."""
+        with self._locked():
+            return [server.name for server in reversed(self._named(names)) if self._stop(server)]
+
+    def kill(self, name: str) -> bool:
+        """End one server without a word, as a power cut would; False where it did not run."""
+        with self._locked():
+            (server,) = self._named([name])
+            return self._records.kill(server.name)
+
+    def look(self) -> list[Health]:
+        """How each server fares."""
+        return [self._health(server) for server in self._servers.values()]
+
+    def _named(self, names: Sequence[str]) -> list[Server]:
+        unknown = [name for name in names if name not in self._servers]
+        if unknown:
+            raise StackError(f"there is no server {', '.join(unknown)}; there are {', '.join(self._servers)}")
+        return [server for name, server in self._servers.items() if not names or name in names]
+
+    def _with_those_before(self, servers: list[Server]) -> list[Server]:
+        needed = {server.name for server in servers} | {server.after for server in servers}
+        return [server for name, server in self._servers.items() if name in needed]
+
+    def _check_ports(self, servers: list[Server]) -> None:
+        taken = {
+            server.name: taken_among((port, variable(name), "127.0.0.1") for name, port in server.ports.items())
+            for server in servers
+        }
+        if any(taken.values()):
+            raise PortsTakenError(taken)
+
+    def _wait(self, server: Server) -> None:
+        """Raises StackError once the server has ended, or has not answered for long."""
+        last = "nobody asked it"
+
+        def settled() -> bool:
+            nonlocal last
+            ran = self._records.living(server.name) is not None
+            try:
+                server.ask()
+            except NoAnswer as error:
+                last = str(error)
+                if ran:
+                    time.sleep(_LOOK_SECONDS)
+                return not ran
+            last = ""
+            return True
+
+        wait_until(settled, time.monotonic() + server.start_seconds_max)
+        if last:
+            raise StackError(
+                f"{server.name} does not answer ({last}); the last lines of {server.log}:\n{server.log_tail()}"
+            )
+
+    def _stop(self, server: Server) -> bool:
+        stopped = self._records.stop(server.name, server.stop_signal, grace_seconds=STOP_SECONDS_MAX)
+        if stopped:
+            self._tell(f"{server.name} stopped")
+        return stopped
+
+    def _health(self, server: Server) -> Health:
+        process = self._records.living(server.name)
+        if process is None:
+            return Health(server.name, server.address, None, answers=False, said="does not run")
+        try:
+            said = server.ask()
+        except NoAnswer as error:
+            return Health(server.name, server.address, process.pid, answers=False, said=f"no answer: {error}")
+        return Health(server.name, server.address, process.pid, answers=True, said=said)
+
+    def _write_environment(self) -> None:
+        """HOLDFAST_* lines for a shell. Mode 600, for they hold the password."""
+        if not all(server.known for server in self._servers.values()):
+            return
+        lines = {"HOLDFAST_DATA_DIR": str(self._settings.dir / "holdfast")}
+        for server in self._servers.values():
+            lines |= server.variables
+        draft = self._settings.dir / "env.new"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(f"{name}={shlex.quote(value)}\n" for name, value in lines.items())
+        draft.replace(self._settings.env_file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._settings.dir.mkdir(parents=True, exist_ok=True)
+        with (self._settings.dir / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

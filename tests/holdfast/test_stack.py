@@ -1,0 +1,267 @@
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from holdfast.stack import java
+from holdfast.stack.cassandra import Cassandra
+from holdfast.stack.elasticsearch import Elasticsearch
+from holdfast.stack.java_server import DEPLOY, JavaServer, rendered
+from holdfast.stack.kafka import Kafka
+from holdfast.stack.server import NoAnswer, Server, StackError
+from holdfast.stack.settings import StackSettings, variable
+from holdfast.stack.stack import SERVERS, PortsTakenError, Stack
+from tests.stack import RealServers
+
+HOW_TO = DEPLOY.parent.parent / "docs" / "how-to" / "run-on-real-servers.md"
+LISTENER = """
+import socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
+    while True:
+        server.accept()[0].close()
+"""
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [name for name in os.environ if name.startswith("HOLDFAST_STACK_")]:
+        monkeypatch.delenv(name)
+    yield
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.wait()
+
+
+class First(Server):
+    """A server that lets everybody in."""
+
+    name = "first"
+    start_seconds_max = 20.0
+    program = LISTENER
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {"kafka_port": self.settings.kafka_port}
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {f"HOLDFAST_{self.name.upper()}": "a b"}
+
+    def launch(self) -> int:
+        self.folder.mkdir(exist_ok=True)
+        with self.log.open("ab") as log:
+            words = [sys.executable, "-c", self.program, str(*self.ports.values())]
+            _started.append(subprocess.Popen(words, stdout=log, stderr=log))
+        return _started[-1].pid
+
+    def ask(self) -> str:
+        try:
+            socket.create_connection(("127.0.0.1", *self.ports.values()), timeout=3).close()
+        except OSError as error:
+            raise NoAnswer(str(error)) from error
+        return "here"
+
+
+class Second(First):
+    name = "second"
+    after = "first"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {"valkey_port": self.settings.valkey_port}
+
+
+class Broken(First):
+    name = "broken"
+    program = "import sys; sys.exit('no room on the disk')"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, free_port: int) -> StackSettings:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        return StackSettings(dir=tmp_path / "stack", kafka_port=free_port, valkey_port=other.getsockname()[1])
+
+
+def _stack(settings: StackSettings, *kinds: type[Server]) -> Stack:
+    return Stack(settings, kinds=kinds or (First, Second))
+
+
+def test_ports_count_up_from_the_first_unless_they_are_given() -> None:
+    settings = StackSettings(port_first=23000, postgres_port=5555)
+    assert (settings.kafka_port, settings.kafka_controller_port, settings.postgres_port) == (23000, 23001, 5555)
+    assert StackSettings().kafka_port == 19092
+
+
+def test_two_servers_may_not_have_one_port() -> None:
+    with pytest.raises(ValidationError, match="given to more than one server: 9142"):
+        StackSettings(kafka_port=9142)
+
+
+def test_every_setting_is_documented() -> None:
+    page = HOW_TO.read_text("utf-8")
+    assert [name for name in StackSettings.model_fields if f"`{variable(name)}`" not in page] == []
+
+
+@pytest.mark.parametrize("kind", [Kafka, Cassandra, Elasticsearch])
+def test_files_are_filled_in_with_the_ports_and_folders_of_this_stack(tmp_path: Path, kind: type[JavaServer]) -> None:
+    server = kind(StackSettings(dir=tmp_path / "stack", port_first=23000))
+    text = "\n".join(rendered(server.name, file, server.values) for file in server.files)
+    assert "$" not in text.replace("dollar sign", "")
+    assert [port for port in server.ports.values() if not re.search(rf"\b{port}\b", text)] == []
+    assert str(tmp_path / "stack" / server.name) in text
+
+
+def test_files_and_poms_name_no_address_but_loopback_and_the_name_of_mavens_schema() -> None:
+    said = "\n".join(file.read_text("utf-8") for file in DEPLOY.glob("*/*"))
+    named = set(re.findall(r"\w+://([\w.]+)", said))
+    assert named == {"127.0.0.1", "maven.apache.org"}
+
+
+def test_every_port_has_a_server_that_wants_it() -> None:
+    settings = StackSettings()
+    wanted = {name for kind in SERVERS for name in kind(settings).ports}
+    assert wanted == {name for name in StackSettings.model_fields if name.endswith("_port")}
+
+
+def test_up_starts_what_is_missing_and_leaves_the_rest(settings: StackSettings) -> None:
+    assert _stack(settings).up(["first"]) == ["first"]
+    assert _stack(settings).up() == ["second"]
+    assert _stack(settings).up() == []
+    assert [(health.name, health.said) for health in _stack(settings).look()] == [("first", "here"), ("second", "here")]
+
+
+def test_a_server_brings_the_one_that_it_needs(settings: StackSettings) -> None:
+    assert _stack(settings).up(["second"]) == ["first", "second"]
+
+
+def test_down_ends_what_was_started_and_nothing_else(settings: StackSettings) -> None:
+    _stack(settings, First).up()
+    other = Second(settings)
+    other.launch()  # by somebody else
+    assert _stack(settings).down() == ["first"]
+    assert _started[0].wait(10) != 0
+    assert _started[1].poll() is None
+    assert _stack(settings).down() == []
+
+
+def test_a_number_that_another_process_has_by_now_is_not_signalled(settings: StackSettings) -> None:
+    _stack(settings, First).up()
+    record = settings.dir / "run" / "first.json"
+    record.write_text(re.sub(r'"started": \d+', '"started": 1', record.read_text("utf-8")), "utf-8")
+    assert _stack(settings, First).down() == []
+    assert _started[0].poll() is None
+
+
+def test_a_killed_server_takes_its_children_along(settings: StackSettings) -> None:
+    class Parent(First):
+        program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {LISTENER!r}, sys.argv[1]])"
+
+    stack = _stack(settings, Parent)
+    stack.up()
+    assert stack.kill("first")
+    with pytest.raises(NoAnswer):
+        Parent(settings).ask()
+    assert not stack.kill("first")
+
+
+def test_a_taken_port_is_named_with_its_setting_and_the_one_who_wants_it(settings: StackSettings) -> None:
+    with socket.create_server(("127.0.0.1", settings.valkey_port)), pytest.raises(PortsTakenError) as refused:
+        _stack(settings).up()
+    assert f"second cannot start: port {settings.valkey_port} (HOLDFAST_STACK_VALKEY_PORT) is taken by python" in str(
+        refused.value
+    )
+    assert _started == []
+
+
+def test_a_server_that_ends_at_once_is_shown_with_its_last_words(settings: StackSettings) -> None:
+    with pytest.raises(StackError, match=r"(?s)broken does not answer.*no room on the disk"):
+        _stack(settings, Broken).up()
+
+
+def test_a_server_of_another_name_is_refused(settings: StackSettings) -> None:
+    with pytest.raises(StackError, match="there is no server oracle; there are first, second"):
+        _stack(settings).up(["oracle"])
+
+
+def test_the_environment_is_for_its_owner_alone_and_a_shell_reads_it(settings: StackSettings) -> None:
+    _stack(settings).up()
+    assert stat.S_IMODE(settings.env_file.stat().st_mode) == 0o600
+    read = subprocess.run(
+        ["sh", "-c", f". {settings.env_file}; echo $HOLDFAST_FIRST-$HOLDFAST_SECOND"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout == "a b-a b\n"
+
+
+def test_missing_java_is_named_where_it_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java, "home", lambda: None)
+    monkeypatch.setattr("holdfast.stack.java.os.geteuid", lambda: 1000)
+    with pytest.raises(java.JavaMissing, match=r"Java 17 is missing; .* apt install openjdk-17-jre-headless maven"):
+        java.make_sure()
+
+
+def test_another_java_is_not_taken_for_the_right_one(tmp_path: Path) -> None:
+    for version, right in (("1.8.0_402", False), ("17.0.15", True), ("21.0.2", False)):
+        _program(tmp_path / version / "bin" / "java", f"echo 'openjdk version \"{version}\"' >&2")
+        assert java._is_right(tmp_path / version) is right
+    assert not java._is_right(tmp_path / "none")
+
+
+def test_what_a_pom_names_is_fetched_once_and_anew_when_the_pom_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    _program(tmp_path / "bin" / "mvn", f'echo call >> {calls}; for word; do :; done; touch "${{word#*=}}/a.jar"')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(java, "environment", lambda: dict(os.environ))
+    pom = tmp_path / "pom.xml"
+    for text in ("one", "one", "two"):
+        pom.write_text(text)
+        java.fetch(pom, tmp_path / "lib")
+        assert (tmp_path / "lib" / "a.jar").exists()
+    assert calls.read_text() == "call\ncall\n"
+
+
+def test_what_maven_said_is_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _program(tmp_path / "bin" / "mvn", "echo no such artifact; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(java, "environment", lambda: dict(os.environ))
+    (tmp_path / "pom.xml").write_text("")
+    with pytest.raises(StackError, match="no such artifact"):
+        java.fetch(tmp_path / "pom.xml", tmp_path / "lib")
+    assert not (tmp_path / "lib").exists()
+
+
+def test_a_test_without_java_skips_with_that_reason_and_fails_where_servers_are_required(
+    monkeypatch: pytest.MonkeyPatch, settings: StackSettings
+) -> None:
+    def refuse() -> None:
+        raise java.JavaMissing("Java 17 is missing")
+
+    monkeypatch.setattr(java, "make_sure", refuse)
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="Java 17 is missing"):
+        RealServers(settings).start("kafka")
+    for name in ("CI", "HOLDFAST_STACK_REQUIRED"):
+        monkeypatch.setenv(name, "1")
+        with pytest.raises(java.JavaMissing):
+            RealServers(settings).start("kafka")
+        monkeypatch.delenv(name)
+
+
+def _program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
