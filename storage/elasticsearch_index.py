@@ -31,6 +31,8 @@ _TRIES: Final = 3
 _AWAY: Final = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
 _OLDER_VERSION: Final = 409
 _GONE: Final = 404
+_NOT_YET: Final = 503
+_OPENS_WITHIN: Final = "3s"
 
 
 class ElasticsearchIndex:
@@ -56,12 +58,20 @@ class ElasticsearchIndex:
         if sought is not None and not sought.required:
             return ()
         with _translated():
-            try:
-                found = await self._client.search(index=self._alias, **request(query, sought, after, limit))
-            except NotFoundError:
-                await self._ensure()
-                found = await self._client.search(index=self._alias, **request(query, sought, after, limit))
+            found = await self._search(request(query, sought, after, limit))
         return [read_back(query, hit, key_of(query, hit["sort"])) for hit in found["hits"]["hits"]]
+
+    async def _search(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Once more where the index was only just made, or its server only just started."""
+        try:
+            return (await self._client.search(index=self._alias, **asked)).body
+        except NotFoundError:
+            await self._ensure()
+        except ApiError as error:
+            if error.status_code != _NOT_YET:
+                raise
+            await self._client.cluster.health(index=self._alias, wait_for_status="yellow", timeout=_OPENS_WITHIN)
+        return (await self._client.search(index=self._alias, **asked)).body
 
     async def put(self, vendors: Sequence[Vendor]) -> None:
         documents = newest(vendors)

@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 from math import cos, inf, pi, radians, sin
 
+import httpx
 import pytest
 
 from domain.money import Money
@@ -337,6 +338,17 @@ async def test_many_processes_may_come_first(search_urls):
     assert counts == [8] * 8
     for index in indexes:
         await index.close()
+
+
+async def test_a_search_waits_a_moment_for_an_index_that_opens(elasticsearch_url):
+    url = f"{elasticsearch_url}-opening"
+    index = search_index_at(url, "")
+    await index.put([tavern(1)])
+    async with httpx.AsyncClient() as server:
+        (await server.post(f"{url}/_close")).raise_for_status()
+        (await server.post(f"{url}/_open", params={"wait_for_active_shards": "0"})).raise_for_status()
+        assert len(await index.candidates(CandidateQuery(), after=None, limit=10)) == 1
+    await index.close()
 
 
 async def test_an_index_that_is_away_says_so(free_port):
