@@ -84,7 +84,8 @@ async def _said(settings: Settings) -> list[ConsumerRow]:
 def _consumer(name: str, row: ConsumerRow | None) -> Line:
     if row is None or row.state == "left":
         return Line(_label(name), "does not run", "", well=False)
-    where = f"process {row.pid}, {'?' if row.lag is None else f'{row.lag:,}'} behind, {row.parked:,} parked"
+    behind = "" if row.lag is None else f", {row.lag:,} behind"
+    where = f"process {row.pid}{behind}, {row.parked:,} parked"
     if row.seen_seconds_ago > _SILENT_SECONDS:
         return Line(_label(name), f"silent for {row.seen_seconds_ago:.0f} s", where, well=False)
     return Line(_label(name), row.state, where, well=row.state in {"starting", "reading"})

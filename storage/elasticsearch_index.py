@@ -64,14 +64,18 @@ class ElasticsearchIndex:
     async def _search(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """Once more where the index was only just made, or its server only just started."""
         try:
-            return (await self._client.search(index=self._alias, **asked)).body
+            return await self._asked(asked)
         except NotFoundError:
             await self._ensure()
         except ApiError as error:
             if error.status_code != _NOT_YET:
                 raise
             await self._client.cluster.health(index=self._alias, wait_for_status="yellow", timeout=_OPENS_WITHIN)
-        return (await self._client.search(index=self._alias, **asked)).body
+        return await self._asked(asked)
+
+    async def _asked(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = (await self._client.search(index=self._alias, **asked)).body
+        return found
 
     async def put(self, vendors: Sequence[Vendor]) -> None:
         documents = newest(vendors)
