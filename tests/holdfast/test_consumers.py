@@ -78,7 +78,7 @@ async def test_status_shows_each_as_it_said_of_itself(settings: Settings) -> Non
     assert (lines["relay"].state, lines["relay"].well) == ("reading", True)
     assert lines["relay"].where == "process 4711, 1,234 behind, 0 parked"
     assert (lines["archiver"].state, lines["archiver"].well) == ("paused: Cassandra: away", False)
-    assert lines["archiver"].where == "process 4711, ? behind, 0 parked"
+    assert lines["archiver"].where == "process 4711, 0 parked"
     assert lines["notifier"].where == "process 4711, 0 behind, 1 parked"
     assert (lines["departure"].state, lines["departure"].well) == ("does not run", False)
 
