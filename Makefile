@@ -84,9 +84,10 @@ docs: $(VENV)/.work-ready ## Write docs/reference/settings.md anew
 bench: $(VENV)/.work-ready ## Measure the express lane and the gateway against the plain baseline, in turn
 	@$(BIN)/python -m bench
 
-soak: $(VENV)/.work-ready ## Run the simulation over 10,000 seeds, and 500 searches among 100,000 vendors
+soak: $(VENV)/.work-ready ## The long runs: 10,000 seeds, 500 searches among 100,000 vendors, 10,000 ended bookings
 	@HOLDFAST_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation
 	@HOLDFAST_SEARCH_VENDORS=100000 HOLDFAST_SEARCH_QUERIES=500 $(PYTEST) -s tests/system/test_search_is_exact.py
+	@HOLDFAST_ENDED_BOOKINGS=10000 $(PYTEST) tests/system/test_faults_on_real_servers.py -k agree
 
 lock: ## Find the newest allowed dependencies and write both lock files
 	@$(PYTHON) -m venv $(VENV)-lock
