@@ -15,6 +15,9 @@ from holdfast.stack.server import StackError
 
 PACKAGES: Final = ("openjdk-17-jre-headless", "maven")
 _VERSION: Final = 17
+_PATIENT: Final = ("-Dmaven.wagon.http.retryHandler.count=5", "-Daether.connector.http.retryHandler.count=5")
+"""A jar that does not come at the first try is asked for again: the older and the newer Maven's name for it."""
+
 _JVM_FOLDER: Final = Path("/usr/lib/jvm")
 
 Tell = Callable[[str], None]
@@ -69,7 +72,7 @@ def fetch(pom: Path, folder: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     done = subprocess.run(  # noqa: S603 - our own arguments
-        ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],  # noqa: S607
+        ["mvn", "-q", "-B", *_PATIENT, "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],  # noqa: S607
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
