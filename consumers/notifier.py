@@ -1,23 +1,26 @@
 """The notifier: tells guests by e-mail what became of their bookings, once for each event.
 
 Order of steps: note the intent, send, note that it is sent. A crash between the last two sends the message again when the
-event comes again, under the same Message-ID; more is not to be had of SMTP.
+event comes again, under the same Message-ID; more is not to be had of SMTP. What one receiver's server puts off is left to
+the second post, and what it refuses is given up: nobody else's letters wait for it, and nothing is parked.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.message import EmailMessage
 from typing import Final, Protocol
 
 from consumers.event import BookingHappened, Happened
 from consumers.mail.letter import TOPICS, Letter, written
+from consumers.second_post import wait_after
 from domain.booking import Booking
 from domain.ids import UserId, VendorId
 from domain.user import User
 from domain.vendor import Vendor
 from storage.event_log import Topic
-from storage.mail import Mailer
-from storage.notifications import Begun, NotificationLog
+from storage.mail import MailDeferred, Mailer, MailRefused, as_bytes
+from storage.notifications import Begun, NotificationKey, NotificationLog
 
 EMAIL: Final = "email"
 
@@ -42,7 +45,7 @@ class NotifierDeps:
 
 
 class Notifier:
-    """A `Handler`. Raises StoreUnavailable while the mail server or the database is away, MailRefused for a message."""
+    """A `Handler`. Raises StoreUnavailable while the mail server or the database is away."""
 
     topics: Sequence[Topic] = TOPICS
 
@@ -57,17 +60,28 @@ class Notifier:
 
     async def _tell(self, topic: Topic, booking: Booking) -> None:
         deps = self._deps
-        booking_id, version = booking.booking_id, booking.version
-        if await deps.log.begin(booking_id, version, topic, EMAIL) is Begun.DONE:
+        event = NotificationKey(booking.booking_id, booking.version, topic, EMAIL)
+        if await deps.log.begin(event) is Begun.DONE:
             return
         guest = await deps.guests.user_by_id(booking.user_id)
         vendor = await deps.vendors.by_id(booking.vendor_id)
         if guest is None or vendor is None:
-            raise LookupError(f"booking {booking_id}: its guest or vendor is not in the database")
+            raise LookupError(f"booking {booking.booking_id}: its guest or vendor is not in the database")
         invited = topic is Topic.BOOKING_CANCELLED and await self._invited(booking)
-        await deps.mailer.send(written(Letter(topic, booking, vendor, guest, deps.sender, invited)))
-        await deps.log.sent(booking_id, version, topic, EMAIL)
-        _log.info("told %s of booking %s version %d", topic.value, booking_id, version)
+        await self._send(event, written(Letter(topic, booking, vendor, guest, deps.sender, invited)))
+
+    async def _send(self, event: NotificationKey, message: EmailMessage) -> None:
+        try:
+            await self._deps.mailer.send(message)
+        except MailDeferred as error:
+            _log.info("booking %s version %d is told of later: %s", event.booking_id, event.version, error)
+            await self._deps.log.defer(event, as_bytes(message), str(error), wait_after(0))
+        except MailRefused as error:
+            _log.warning("booking %s version %d cannot be told of: %s", event.booking_id, event.version, error)
+            await self._deps.log.give_up(event, str(error))
+        else:
+            await self._deps.log.sent(event)
+            _log.info("told %s of booking %s version %d", event.topic, event.booking_id, event.version)
 
     async def _invited(self, booking: Booking) -> bool:
         return await self._deps.log.told(booking.booking_id, Topic.NEW_BOOKING, EMAIL)

@@ -119,22 +119,27 @@ def _archiver(bench: Bench) -> list[Consumer]:
 
 def _notifier(bench: Bench) -> list[Consumer]:
     from consumers.notifier import Notifier, NotifierDeps
+    from consumers.second_post import SecondPost
     from storage.accounts import Accounts
     from storage.mail import mailer_of
     from storage.notifications import NotificationLog
     from storage.vendors import VendorReads
 
     settings = bench.settings
-    mailer = mailer_of(settings.smtp_url, settings.data_dir / "mail")
+    # A connection for each of the two, because an SMTP session takes one letter at a time.
+    mailer, late_mailer = (mailer_of(settings.smtp_url, settings.data_dir / "mail") for _ in range(2))
     bench.close_later(mailer.close)
+    bench.close_later(late_mailer.close)
+    log = NotificationLog(bench.database)
     deps = NotifierDeps(
         mailer,
-        NotificationLog(bench.database),
+        log,
         Accounts(bench.database),
         VendorReads(bench.database),
         settings.mail_from,
     )
-    return [bench.runtime("notifier", Notifier(deps), batch_messages_max=_LETTERS_AT_ONCE)]
+    runtime = bench.runtime("notifier", Notifier(deps), batch_messages_max=_LETTERS_AT_ONCE)
+    return [runtime, SecondPost(late_mailer, log)]
 
 
 _FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {

@@ -15,18 +15,29 @@ from storage.errors import StoreUnavailable
 
 _SECONDS_MAX: Final = 20.0
 _PERMANENT: Final = 500
+_CLOSING: Final = 421
 
 
 class MailRefused(Exception):
     """The server will never take this message: its sender, its recipient or its content is refused for good."""
 
 
+class MailDeferred(Exception):
+    """The server will not take this message now, and perhaps later: greylisting, a full mailbox, an unknown domain."""
+
+
 class Mailer(Protocol):
     async def send(self, message: EmailMessage) -> None:
-        """Returns once the message was taken over. Raises StoreUnavailable, or MailRefused."""
+        """Returns once the message was taken over. Raises StoreUnavailable, MailDeferred or MailRefused."""
         ...
 
     async def close(self) -> None: ...
+
+
+def as_bytes(message: EmailMessage) -> bytes:
+    """As it goes over the wire; in UTF-8 only where an address has no other form (RFC 6532)."""
+    plain = all(address.addr_spec.isascii() for address in message["To"].addresses)
+    return message.as_bytes(policy=SMTP_POLICY.clone(utf8=not plain))
 
 
 class SmtpMailer:
@@ -101,7 +112,7 @@ class FolderMailer:
         # Under another name first: whoever looks never sees half a message.
         part = self._folder / f".{name}.part"
         with part.open("wb") as file:
-            file.write(message.as_bytes(policy=SMTP_POLICY))
+            file.write(as_bytes(message))
             file.flush()
             os.fsync(file.fileno())
         part.rename(self._folder / f"{name}.eml")
@@ -135,15 +146,15 @@ def mailer_of(smtp_url: str, folder: Path) -> Mailer:
 
 
 def _of(error: aiosmtplib.SMTPException) -> Exception:
-    """A refusal for good (5xx of this message), or something that time may cure."""
-    codes = (
-        [refused.code for refused in error.recipients] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else []
-    )
-    about_the_message = isinstance(
-        error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPDataError
-    )
-    if isinstance(error, aiosmtplib.SMTPResponseException) and about_the_message:
+    """What is about this message and its receiver, and what is about the server or us, for whom every message waits."""
+    said = f"SMTP: {type(error).__name__}: {error}"
+    if isinstance(error, aiosmtplib.SMTPNotSupported):
+        return MailRefused(said)  # an address that only servers with SMTPUTF8 take
+    codes = []
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        codes = [refused.code for refused in error.recipients]
+    elif isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
         codes = [error.code]
-    if codes and min(codes) >= _PERMANENT:
-        return MailRefused(str(error))
-    return StoreUnavailable(f"SMTP: {type(error).__name__}: {error}")
+    if not codes or _CLOSING in codes:
+        return StoreUnavailable(said)
+    return MailRefused(said) if min(codes) >= _PERMANENT else MailDeferred(said)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, vCalAddress, vGeo, vText
 
+from consumers.mail.plain_text import one_line
 from domain.booking import Booking
 from domain.user import User
 from domain.vendor import Vendor
@@ -32,7 +33,7 @@ def calendar_file(
     event.add("dtend", booking.ends_at.astimezone(zone))
     event.add("summary", summary)
     event.add("description", description)
-    event.add("location", ", ".join(filter(None, (vendor.name, vendor.address, vendor.city))))
+    event.add("location", one_line(", ".join(filter(None, (vendor.name, vendor.address, vendor.city)))))
     event.add("geo", vGeo((vendor.location.lat, vendor.location.lon)))
     event.add("status", "CANCELLED" if method == CANCEL else "CONFIRMED")
     event.add("transp", "OPAQUE")
@@ -56,5 +57,5 @@ def calendar_file(
 
 def _address(email: str, name: str) -> vCalAddress:
     address = vCalAddress(f"mailto:{email}")
-    address.params["CN"] = vText(name.replace('"', "'"))
+    address.params["CN"] = vText(one_line(name).replace('"', "'"))
     return address

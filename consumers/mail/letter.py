@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime as mail_date
-from email.utils import formataddr, parseaddr
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from consumers.mail.calendar import CANCEL, REQUEST, calendar_file
 from consumers.mail.catalogue import language, locale_of
+from consumers.mail.plain_text import display_name, header, one_line, printable
 from domain.booking import Booking, BookingStatus
 from domain.ids import booking_code
 from domain.money import Money
@@ -56,9 +58,9 @@ def written(letter: Letter) -> EmailMessage:
 
     message = EmailMessage()
     name, address = parseaddr(letter.sender)
-    message["Subject"] = _one_line(words["headline"])
-    message["From"] = formataddr((_one_line(vendor.name) or name, address))
-    message["To"] = formataddr((_one_line(guest.name), guest.email))
+    message["Subject"] = header(str(words["headline"]))
+    message["From"] = Address(display_name(vendor.name) or name, addr_spec=address)
+    message["To"] = Address(display_name(guest.name), *_mailbox(guest.email))
     message["Date"] = mail_date(booking.updated_at)
     message["Message-ID"] = f"<{booking.booking_id}.{booking.version}.{letter.topic.value}@holdfast>"
     message["Auto-Submitted"] = "auto-generated"
@@ -72,7 +74,7 @@ def written(letter: Letter) -> EmailMessage:
             guest,
             method=method,
             organizer=address,
-            summary=_one_line(words["headline"]) if method == CANCEL else _one_line(vendor.name),
+            summary=one_line(str(words["headline"]) if method == CANCEL else vendor.name),
             description=text,
         )
         message.add_alternative(
@@ -101,10 +103,10 @@ def _words(letter: Letter, locale: Locale) -> dict[str, str | int | bool | None]
     hotel = booking.kind is VendorKind.HOTEL
     return {
         "lang": str(locale).replace("_", "-"),
-        "guest": letter.guest.name,
-        "vendor": vendor.name,
-        "address": ", ".join(filter(None, (vendor.address, vendor.city))),
-        "phone": vendor.phone,
+        "guest": one_line(letter.guest.name),
+        "vendor": one_line(vendor.name),
+        "address": one_line(", ".join(filter(None, (vendor.address, vendor.city)))),
+        "phone": _printable(vendor.phone),
         "code": booking_code(booking.booking_id),
         "hotel": hotel,
         "confirmed": booking.status is BookingStatus.CONFIRMED,
@@ -115,8 +117,8 @@ def _words(letter: Letter, locale: Locale) -> dict[str, str | int | bool | None]
         "party_size": booking.party_size,
         "rooms": len(booking.seats),
         "price": _money(booking.price, locale),
-        "notes": booking.notes,
-        "reason": booking.cancel_reason,
+        "notes": _printable(booking.notes),
+        "reason": _printable(booking.cancel_reason),
         "hold_until": None if booking.hold_expires_at is None else moment(booking.hold_expires_at),
     }
 
@@ -128,8 +130,17 @@ def _money(money: Money | None, locale: Locale) -> str | None:
     return format_currency(amount, money.currency, locale=locale)
 
 
-def _one_line(text: str | int | bool | None) -> str:
-    return " ".join(str(text or "").split())
+def _printable(text: str | None) -> str | None:
+    return None if text is None else printable(text)
+
+
+def _mailbox(email: str) -> tuple[str, str]:
+    """The two sides of an address, its domain as name servers know it (RFC 3490) where it has such a form."""
+    local, _, domain = email.rpartition("@")
+    try:
+        return local, domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return local, domain
 
 
 @cache

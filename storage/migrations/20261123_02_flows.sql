@@ -114,11 +114,17 @@ CREATE TABLE notification (
     version integer NOT NULL,
     topic text NOT NULL,
     channel text NOT NULL,
-    state text NOT NULL CHECK (state IN ('begun', 'sent', 'superseded')),
+    state text NOT NULL CHECK (state IN ('begun', 'sent', 'superseded', 'deferred', 'refused')),
     begun_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
+    tries integer NOT NULL DEFAULT 0,
+    next_try_at timestamptz,
+    error text,
+    message bytea,
     PRIMARY KEY (booking_id, version, topic, channel)
 );
+COMMENT ON COLUMN notification.message IS 'The letter itself, kept while it is deferred and no longer.';
+CREATE INDEX notification_deferred ON notification (next_try_at) WHERE state = 'deferred';
 COMMENT ON TABLE notification IS
     'What guests were told, once for each event and channel. One that stays begun is a crash between the two steps.';
 

@@ -35,7 +35,7 @@ class Postbox:
 @contextmanager
 def smtp_server(postbox: Postbox) -> Iterator[None]:
     """Serves the postbox on its port; the server has a thread of its own, and is gone afterwards."""
-    controller = Controller(postbox, hostname="127.0.0.1", port=postbox.port)
+    controller = Controller(postbox, hostname="127.0.0.1", port=postbox.port, enable_SMTPUTF8=True)
     controller.start()
     try:
         yield

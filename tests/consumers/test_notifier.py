@@ -3,15 +3,22 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import icalendar
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consumers.event import BookingHappened
+from consumers.mail.letter import Letter, written
 from consumers.notifier import Notifier, NotifierDeps
+from consumers.second_post import TRIES_MAX, SecondPost, wait_after
 from domain.booking import Booking, BookingStatus
 from domain.command import CreateVendor
 from domain.decide import decide_hold
@@ -23,8 +30,8 @@ from domain.vendor import Vendor
 from domain.vendor_state import VendorState
 from storage.errors import StoreUnavailable
 from storage.event_log import Topic
-from storage.mail import FolderMailer, Mailer, MailRefused, mailer_of
-from storage.notifications import NotificationLog
+from storage.mail import FolderMailer, Mailer, as_bytes, mailer_of
+from storage.notifications import NotificationKey, NotificationLog
 from storage.postgres import Database
 from tests.consumers.smtp_server import Postbox, smtp_server
 from tests.fakes.houses import OPENED, hold, hotel, restaurant, stay, vendor_id
@@ -140,7 +147,7 @@ async def test_a_confirmed_booking_is_told_with_an_invitation(desk: Bench) -> No
     (message,) = desk.postbox.taken
     assert message["Subject"] == "Your table at Café <Zoë> on 24 December 2026 is confirmed"
     assert message["To"] == "Ann Özil <ann@example.org>"
-    assert message["From"] == '"Café <Zoë>" <no-reply@example.com>'
+    assert message["From"] == "Café Zoë <no-reply@example.com>"
     text = part(message, "text/plain")
     assert "Thursday, 24 December 2026, 19:00" in text, "the house's own time, an hour after UTC"
     assert "2 guests" in text
@@ -239,7 +246,7 @@ async def test_delivered_again_it_is_not_told_again(desk: Bench) -> None:
 
 async def test_a_crash_before_the_note_sends_the_same_message_id_again(desk: Bench) -> None:
     booking = booked()
-    await desk.log.begin(booking.booking_id, 1, Topic.NEW_BOOKING, "email")
+    await desk.log.begin(NotificationKey(booking.booking_id, 1, Topic.NEW_BOOKING, "email"))
     await desk.tell(Topic.NEW_BOOKING, booking)
     await desk.tell(Topic.NEW_BOOKING, booking)
     assert [message["Message-ID"] for message in desk.postbox.taken] == [
@@ -295,9 +302,8 @@ async def test_a_connection_that_the_server_closed_is_opened_again(
         await mailer.close()
 
 
-@pytest.mark.parametrize("answer", ["451 later", "421 busy"])
-async def test_what_the_server_puts_off_is_tried_again(desk: Bench, answer: str) -> None:
-    desk.postbox.refusals.append(answer)
+async def test_a_server_that_closes_is_waited_for(desk: Bench) -> None:
+    desk.postbox.refusals.append("421 busy")
     booking = booked()
     with pytest.raises(StoreUnavailable):
         await desk.tell(Topic.NEW_BOOKING, booking)
@@ -305,10 +311,131 @@ async def test_what_the_server_puts_off_is_tried_again(desk: Bench, answer: str)
     assert len(desk.postbox.taken) == 1
 
 
-async def test_what_the_server_refuses_for_good_is_poison(desk: Bench) -> None:
+async def test_what_the_server_puts_off_waits_for_the_second_post_and_nobody_for_it(
+    desk: Bench, mailer: Mailer, database: str
+) -> None:
+    desk.postbox.refusals.append("451 later")
+    late, other = booked(), booked()
+    await desk.tell(Topic.NEW_BOOKING, late)
+    await desk.tell(Topic.NEW_BOOKING, other)
+    await desk.tell(Topic.NEW_BOOKING, late)
+    assert [message["Message-ID"] for message in desk.postbox.taken] == [message_id(other)]
+    second_post = SecondPost(mailer, desk.log)
+    assert await second_post.deliver() == 0, "it is not due yet"
+    await make_due(database)
+    desk.postbox.refusals.append("451 later still")
+    assert await second_post.deliver() == 1
+    assert await second_post.deliver() == 0
+    await make_due(database)
+    assert await second_post.deliver() == 1
+    await desk.tell(Topic.NEW_BOOKING, late)
+    assert [message["Message-ID"] for message in desk.postbox.taken] == [message_id(other), message_id(late)]
+    assert await states(database) == {late.booking_id: ("sent", None), other.booking_id: ("sent", None)}
+
+
+async def test_what_is_put_off_is_not_told_after_something_newer(desk: Bench, mailer: Mailer, database: str) -> None:
+    desk.postbox.refusals.append("451 later")
+    booking = booked()
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking))
+    await make_due(database)
+    assert await SecondPost(mailer, desk.log).deliver() == 1
+    assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["cancelled"]
+
+
+async def test_what_is_put_off_for_too_long_is_given_up(desk: Bench, mailer: Mailer, database: str) -> None:
+    desk.postbox.refusals += ["451 later"] * 2
+    booking = booked()
+    await desk.tell(Topic.NEW_BOOKING, booking)
+    await make_due(database, tries=TRIES_MAX)
+    assert await SecondPost(mailer, desk.log).deliver() == 1
+    assert await states(database) == {booking.booking_id: ("refused", None)}
+
+
+def test_the_second_post_comes_ever_less_often() -> None:
+    waits = [wait_after(tries) for tries in range(TRIES_MAX)]
+    assert waits[:3] == [timedelta(minutes=5), timedelta(minutes=10), timedelta(minutes=20)]
+    assert max(waits) == timedelta(hours=4)
+    assert timedelta(days=2) < sum(waits, timedelta()) < timedelta(days=3)
+
+
+async def test_what_the_server_refuses_for_good_is_given_up_and_nobody_waits(desk: Bench, database: str) -> None:
     desk.postbox.refusals.append("554 never")
-    with pytest.raises(MailRefused):
-        await desk.tell(Topic.NEW_BOOKING, booked())
+    refused, other = booked(), booked()
+    await desk.tell(Topic.NEW_BOOKING, refused)
+    await desk.tell(Topic.NEW_BOOKING, other)
+    await desk.tell(Topic.NEW_BOOKING, refused)
+    assert [message["Message-ID"] for message in desk.postbox.taken] == [message_id(other)]
+    assert await states(database) == {refused.booking_id: ("refused", None), other.booking_id: ("sent", None)}
+
+
+@pytest.mark.parametrize(
+    ("address", "sent_to"),
+    [("ada@bücher.example", "ada@xn--bcher-kva.example"), ("jörg@example.org", "jörg@example.org")],
+)
+async def test_an_address_in_other_letters_is_reached(desk: Bench, address: str, sent_to: str) -> None:
+    assert desk.people.guest is not None
+    desk.people.guest = replace(desk.people.guest, email=address)
+    await desk.tell(Topic.NEW_BOOKING, booked())
+    (message,) = desk.postbox.taken
+    # The parser knows no address in UTF-8 and keeps its bytes.
+    assert message["To"].addresses[0].addr_spec.encode("ascii", "surrogateescape").decode() == sent_to
+
+
+PIECES = [
+    *("=?utf-8?q?", "=?utf-8?b?", "?=", "=0D=0A", "=0A", "=00", "(", ")", "<", ">", "@", ",", ";", ":", "\\", '"', "'"),
+    *(" ", "\t", "\n", "\r", "\x01", "\x1b", "\x7f", "\u2028", "\x85", "\u200b", "\u202e", "\ufeff", "\u0300"),
+    *("é", "😀", "a", "Bcc: x@example.org", "=", "?", "_", "%(vendor)s", "{{", "{%", "[", "]", ".", "AA==", "é" * 80),
+    *("=?idna?q?x?=", "=?utf-16?b?2AA=?=", "=?zlib?b?AA?=", "=?utf-7?q?+2AA-?=", "=?undefined?q?a?=", "x" * 60),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map(lambda pieces: "".join(pieces)[:200]))
+@settings(max_examples=300, deadline=None)
+def test_nothing_that_people_write_gets_out_of_its_place(text: str) -> None:
+    """Headers stay the same set, the addresses stay ours, and the calendar file stays one event that can be read."""
+    guest, house = replace(GUEST, name=text), replace(HOUSE, name=text, address=text)
+    booking = replace(booked(), notes=text, cancel_reason=text)
+    raw = as_bytes(written(Letter(Topic.NEW_BOOKING, booking, house, guest, "Holdfast <r@localhost>", invited=True)))
+    message = message_from_bytes(raw, policy=default)
+    assert isinstance(message, EmailMessage)
+    assert sorted(message.keys()) == sorted(
+        [
+            "Subject",
+            "From",
+            "To",
+            "Date",
+            "Message-ID",
+            "Auto-Submitted",
+            "MIME-Version",
+            "Content-Type",
+            "Content-Language",
+        ]
+    )
+    assert [address.addr_spec for address in message["To"].addresses] == [GUEST.email]
+    assert [address.addr_spec for address in message["From"].addresses] == ["r@localhost"]
+    method, event = event_of(message)
+    assert (method, event["uid"], event.errors) == ("REQUEST", f"{booking.booking_id}@holdfast", [])
+    assert str(event["attendee"]) == f"mailto:{GUEST.email}"
+
+
+def message_id(booking: Booking) -> str:
+    return f"<{booking.booking_id}.{booking.version}.new_booking@holdfast>"
+
+
+async def make_due(database: str, *, tries: int | None = None) -> None:
+    connection = await asyncpg.connect(database)
+    statement = "UPDATE notification SET next_try_at = now(), tries = coalesce($1, tries) WHERE state = 'deferred'"
+    await connection.execute(statement, tries)
+    await connection.close()
+
+
+async def states(database: str) -> dict[UUID, tuple[str, bytes | None]]:
+    """By booking: the state, and the letter that is still kept."""
+    connection = await asyncpg.connect(database)
+    rows = await connection.fetch("SELECT booking_id, state, message FROM notification")
+    await connection.close()
+    return {UUID(int=row["booking_id"].int): (row["state"], row["message"]) for row in rows}
 
 
 async def test_a_booking_without_its_guest_is_poison(desk: Bench) -> None:

@@ -1,0 +1,96 @@
+"""The second post: letters that a receiver's server put off, tried again ever less often for two days."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Final
+
+from consumers.consumer import ConsumerState
+from storage.errors import StoreUnavailable
+from storage.mail import MailDeferred, Mailer, MailRefused
+from storage.notifications import Deferred, NotificationLog
+
+_log = logging.getLogger(__name__)
+
+NAME: Final = "second_post"
+TRIES_MAX: Final = 17
+"""By then two days have gone by."""
+
+_WAIT_FIRST: Final = timedelta(minutes=5)
+_WAIT_LAST: Final = timedelta(hours=4)
+_AT_ONCE: Final = 20
+
+
+def wait_after(tries: int) -> timedelta:
+    """How long to wait after so many tries before this one: five minutes at first, twice as long each time, four hours at most."""
+    doublings: int = 2 ** min(tries, 10)
+    return min(_WAIT_FIRST * doublings, _WAIT_LAST)
+
+
+class SecondPost:
+    """`run` once, in one task; `stop` and `state` from the same loop."""
+
+    def __init__(self, mailer: Mailer, log: NotificationLog, *, every_seconds: float = 30.0) -> None:
+        self._mailer = mailer
+        self._notifications = log
+        self._every_seconds = every_seconds
+        self._stopping = asyncio.Event()
+        self._said = "starting"
+        self._handled = 0
+        self._last_error = ""
+
+    @property
+    def state(self) -> ConsumerState:
+        return ConsumerState(NAME, self._said, self._handled, last_error=self._last_error)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Go round now and then until `stop`; goes on by itself where the mail server or the database was away."""
+        while not self._stopping.is_set():
+            try:
+                while await self.deliver() and not self._stopping.is_set():
+                    pass
+                self._said = "reading"
+            except StoreUnavailable as error:
+                self._last_error = f"{type(error).__name__}: {error}"
+                self._said = f"paused: {error}"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._every_seconds)
+        self._said = "left"
+
+    async def deliver(self) -> int:
+        """Try some of those that are due, and say how many. Raises StoreUnavailable."""
+        due = await self._notifications.due(_AT_ONCE)
+        for one in due:
+            await self._try(one)
+            self._handled += 1
+        return len(due)
+
+    async def _try(self, one: Deferred) -> None:
+        if one.superseded:
+            await self._notifications.give_up(one.event, "the guest was told of something newer meanwhile")
+            return
+        message = message_from_bytes(one.message, policy=default)
+        if not isinstance(message, EmailMessage):
+            raise TypeError("the policy makes another kind of message")
+        try:
+            await self._mailer.send(message)
+        except MailDeferred as error:
+            if one.tries < TRIES_MAX:
+                await self._notifications.defer(one.event, one.message, str(error), wait_after(one.tries))
+            else:
+                await self._give_up(one, error)
+        except MailRefused as error:
+            await self._give_up(one, error)
+        else:
+            await self._notifications.sent(one.event)
+
+    async def _give_up(self, one: Deferred, error: Exception) -> None:
+        _log.warning("booking %s version %d cannot be told of: %s", one.event.booking_id, one.event.version, error)
+        await self._notifications.give_up(one.event, str(error))
