@@ -21,6 +21,7 @@ class ConsumerActor:
     """Restarted by Ray with the same arguments. Two of one name for a moment do no harm: they share their group."""
 
     def __init__(self, config: ConsumerConfig) -> None:
+        os.nice(config.niceness)
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         self._host = ConsumerHost(config, this_process(context.get_actor_id(), self._node), self._leave)

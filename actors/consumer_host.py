@@ -20,12 +20,14 @@ class ConsumerConfig:
     """Plain values that travel to the actor.
 
     `make_parts` is "module:function" of the composition root, called as `await make_parts(config, owner)` in the actor's
-    process. A process that failed leaves after `again_after_seconds`, because Ray starts the next one at once. `options`
-    are the root's own and mean nothing here.
+    process. A process that failed leaves after `again_after_seconds`, because Ray starts the next one at once.
+    `niceness` is how far its process stands back behind the shards and services of its machine. `options` are the root's
+    own and mean nothing here.
     """
 
     name: str
     make_parts: str
+    niceness: int = 10
     again_after_seconds: float = 1.0
     options: Mapping[str, str] = field(default_factory=dict)
 

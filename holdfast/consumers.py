@@ -31,6 +31,9 @@ _CONNECTIONS: Final = 4
 _LETTERS_AT_ONCE: Final = 20
 """A mail server takes its time over each, and a batch must have its effect within the runtime's limit."""
 
+_NICENESS: Final = {"relay": 5, "search_indexer": 5}
+"""The search shows a change within two seconds, so these two stand back less."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -151,8 +154,10 @@ _FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {
 
 
 def consumer_configs() -> list[ConsumerConfig]:
-    """One process for each."""
-    return [ConsumerConfig(name, "holdfast.consumers:make_consumer") for name in CONSUMERS]
+    """One process for each. They stand back behind booking: a letter may be a second late, a table may not."""
+    return [
+        ConsumerConfig(name, "holdfast.consumers:make_consumer", niceness=_NICENESS.get(name, 10)) for name in CONSUMERS
+    ]
 
 
 async def make_consumer(config: ConsumerConfig, owner: Owner) -> ConsumerProcess:
