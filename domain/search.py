@@ -55,7 +55,10 @@ class SortPosition:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A vendor as a search shows it. `from_price` is its lowest seat price (of the asked `seat_type` where given)."""
+    """A vendor as a search shows it.
+
+    `from_price` is its lowest seat price (of the asked `seat_type` where given), whether that seat is free or not.
+    """
 
     vendor_id: VendorId
     version: int
@@ -72,13 +75,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SeatWish:
-    """What a shard judges: could this party be seated then? `seat_type` None takes any."""
+    """What a shard judges: whether this party could be seated then.
+
+    `seat_type` ignores case and accents as the index does, and None takes any. With `price_max_minor` only seats at or
+    below it count, in the vendor's currency and for a room by the night; a seat without a price does not count, and of
+    seats that are put together each must.
+    """
 
     when: When
     party_size: int
     seat_type: str | None = None
     quantity: int = 1
     alternatives_max: int = 0
+    price_max_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

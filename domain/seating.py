@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from domain.rejection import Reason, Rejection
 from domain.request import SeatRequest
 from domain.room_choice import rooms_for
-from domain.seat_plan import ClosedSeats, SeatClass, SeatPlan
+from domain.seat_plan import NO_PRICE, ClosedSeats, SeatClass, SeatPlan
 from domain.slots import WORD_BITS, run_words
 from domain.timing import Span
 from domain.vendor import VendorKind
@@ -47,16 +47,29 @@ def choose_seats(
     return _rooms(state, request, span, closed)
 
 
-def can_seat(state: VendorState, request: SeatRequest, span: Span) -> bool:
-    """Whether `choose` would find seats, without weighing which are best: for a search that looks at many vendors."""
+def can_seat(state: VendorState, request: SeatRequest, span: Span, price_max_minor: int | None = None) -> bool:
+    """Whether `choose` would find seats, without weighing which are best: for a search that looks at many vendors.
+
+    Seats that cost more than `price_max_minor`, or have no price, are as good as out of sale to who gave one.
+    """
     if not pace_allows(state, request, span):
         return False
     plan = state.facts.plan
     closed = plan.closed_between(span.first_day, span.last_day)
+    if price_max_minor is not None:
+        closed = _dearer_closed(plan, closed, price_max_minor)
     if request.quantity != 1:
         return not isinstance(_rooms(state, request, span, closed), Rejection)
     taken = taken_in(state, span.first_slot, span.slot_count)
     return _any_free(plan, request, taken, closed) or _combination(plan, request, taken, closed) is not None
+
+
+def _dearer_closed(plan: SeatPlan, closed: ClosedSeats, price_max_minor: int) -> ClosedSeats:
+    for start, end, _, _, _, _, price_minor in plan.classes:
+        if price_minor == NO_PRICE or price_minor > price_max_minor:
+            closed = closed or bytearray(len(plan))
+            closed[start:end] = b"\1" * (end - start)
+    return closed
 
 
 def pace_allows(state: VendorState, request: SeatRequest, span: Span) -> bool:

@@ -4,20 +4,22 @@ import base64
 import binascii
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from math import isnan
+from math import inf
 from struct import Struct
 from typing import Final
 from uuid import UUID
 
 from domain.booking_list import ListPosition
 from domain.ids import BookingId, VendorId
-from domain.search import SortPosition
+from domain.search import SearchOrder, SortPosition
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _KEY: Final = Struct(">d")
 _CHECK_BYTES: Final = 6
 _SIZE: Final = 8 + 16 + _CHECK_BYTES
+_SORT_KEY_MAX: Final = float(1 << 53)
+"""No price, distance or sum of points comes near it, and every index takes it."""
 
 
 def cursor_of(position: ListPosition, of_list: str) -> str:
@@ -45,13 +47,19 @@ def search_cursor_of(position: SortPosition, of_search: str) -> str:
     return base64.urlsafe_b64encode(raw + _check(raw, of_search)).decode("ascii")
 
 
-def sort_position_of(cursor: str, of_search: str) -> SortPosition | None:
-    """Where the page ended; None for anything that is no cursor of this search."""
+def sort_position_of(cursor: str, of_search: str, order: SearchOrder) -> SortPosition | None:
+    """Where the page ended; None for anything that is no cursor of this search.
+
+    The check is no secret, so a key may be anybody's: one that no vendor can have is refused. Only a missing price is
+    endless.
+    """
     raw = _raw(cursor)
     if raw is None or _check(raw[:-_CHECK_BYTES], of_search) != raw[-_CHECK_BYTES:]:
         return None
     key: float = _KEY.unpack(raw[:8])[0]
-    return None if isnan(key) else SortPosition(key, VendorId(UUID(bytes=raw[8:24])))
+    if not (abs(key) <= _SORT_KEY_MAX or (key == inf and order is SearchOrder.PRICE)):
+        return None
+    return SortPosition(key, VendorId(UUID(bytes=raw[8:24])))
 
 
 def is_cursor(cursor: str) -> bool:

@@ -82,7 +82,7 @@ class Search:
         this_search = f"{query!r} {wish!r} {asked.include_full}"
         after = None
         if asked.cursor is not None:
-            after = sort_position_of(asked.cursor, this_search)
+            after = sort_position_of(asked.cursor, this_search, query.order)
             if after is None:
                 return invalid("cursor", "This is no cursor of this search")
         page = _Page(asked.limit, after)

@@ -48,7 +48,11 @@ def _well_formed(cursor: str) -> str:
 
 
 class VendorsAsked(Strict):
-    """`starts_at` asks restaurants, `check_in` and `check_out` ask hotels; with none of them nobody is asked."""
+    """`starts_at` asks restaurants, `check_in` and `check_out` ask hotels; with none of them nobody is asked.
+
+    `price_max` is of one seat, of a room by the night. With a time asked for, a vendor is available only where such a
+    seat is free then, and of tables put together each is one.
+    """
 
     q: Line | None = None
     kind: Literal["restaurant", "hotel"] | None = None
@@ -104,6 +108,7 @@ class FoundShown(Shown):
     """`cuisines` are a restaurant's and `amenities` a hotel's. `available` is null where no time was asked for.
 
     `alternatives` are other starts of that day, nearest first, where the restaurant is full at the asked time.
+    `from_price` is the vendor's lowest price (of the asked type of seat), of seats that are taken then too.
     `as_of` is when this was known.
     """
 
@@ -165,7 +170,13 @@ def wish_of(asked: VendorsAsked) -> SeatWish | None:
     if when is None:
         return None
     alternatives_max = ALTERNATIVES_MAX if asked.include_full else 0
-    return SeatWish(when, asked.party_size or 1, asked.seat_type, alternatives_max=alternatives_max)
+    return SeatWish(
+        when,
+        asked.party_size or 1,
+        asked.seat_type,
+        alternatives_max=alternatives_max,
+        price_max_minor=asked.price_max,
+    )
 
 
 def found_content(found: Sequence[Found]) -> list[dict[str, Any]]:

@@ -7,13 +7,16 @@ from typing import Any, Final, TypeAlias
 from domain.search import CandidateQuery, SearchOrder, SortPosition
 from storage.elasticsearch_documents import READ_BACK
 from storage.search_document import label
-from storage.search_text import CLAUSES, Match, Text, Wanted, edits_forgiven
+from storage.search_text import ALTERNATIVES_MAX, CLAUSES, Match, Text, Wanted, edits_forgiven
 from storage.sphere import RADIUS_GRACE_KM
 
 Json: TypeAlias = dict[str, Any]
 
 _NO_PRICE: Final = (1 << 63) - 1
 """How Elasticsearch names the place of a missing number in an order."""
+
+_NEAREST: Final = f"top_terms_boost_{ALTERNATIVES_MAX}"
+"""How Elasticsearch names a bound on the words that a fuzzy query takes."""
 
 
 def request(query: CandidateQuery, sought: Wanted | None, after: SortPosition | None, limit: int) -> Json:
@@ -112,13 +115,13 @@ def _anywhere(word: str) -> Json:
 
 
 def _alike(text: Text, word: str, matches: Iterable[Match]) -> list[Json]:
-    """A fuzzy query counts edits as `search_text.within_edits` does. `constant_score` has it take every word it finds."""
+    """A fuzzy query counts edits as `search_text.edits_between` does, and takes the words that `nearest` takes."""
     alternatives: list[Json] = []
     for match in matches:
         if match is Match.BEGINS:
             alternatives.append({"prefix": {text: {"value": word}}})
         else:
-            fuzzy = {"value": word, "fuzziness": str(edits_forgiven(word)), "rewrite": "constant_score"}
+            fuzzy = {"value": word, "fuzziness": str(edits_forgiven(word)), "rewrite": _NEAREST}
             alternatives.append({"fuzzy": {text: fuzzy}} if edits_forgiven(word) else {"term": {text: word}})
     return alternatives
 

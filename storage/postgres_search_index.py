@@ -1,18 +1,24 @@
 """The search index of an installation without Elasticsearch: a few tables in Postgres, and indexes on them.
 
 Words are a `tsvector`, whose index finds the beginnings of words. Typing errors are forgiven by way of the vocabulary
-(`search_word`): words that share a shortened form with the mistyped one are looked up there, those within the forgiven
-edits take its place in the search. pg_trgm would not do: how many trigrams a word keeps says nothing certain about how
-many letters are wrong ("tahi" and "thai" have one of nine in common). Places are points in space (`cube`), which an
-index orders by distance.
+(`search_word`): words that share a shortened form with the mistyped one are looked up there, the nearest within the
+forgiven edits take its place in the search. pg_trgm would not do: how many trigrams a word keeps says nothing certain
+about how many letters are wrong ("tahi" and "thai" have one of nine in common). Places are points in space (`cube`),
+which an index orders by distance.
+
+Whoever may change a vendor may put any words there, as often as they like, so every step is bounded: how many words one
+vendor brings to the vocabulary, how many are looked at and measured for a searched word, how many take its place. Words
+that no vendor has any more stay until the next rebuild, since each generation has its own.
 
 A rebuild fills rows of a generation of its own. `put` writes the generation in use and the one being filled, in one
 statement that locks the row which names them; so whoever put before the rebuild began had its vendor committed before
 the rebuild reads vendors, whoever puts later is in both, and a fill never replaces a newer version. Nothing is lost.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Final
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -31,9 +37,9 @@ from storage.search_text import (
     Wanted,
     edits_findable,
     edits_forgiven,
+    nearest,
     shortened,
     wanted,
-    within_edits,
 )
 from storage.sphere import RADIUS_GRACE_KM, chord_km, point_km
 
@@ -42,10 +48,19 @@ SETTINGS: Final = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 _PUT_AT_ONCE: Final = 500
 _SWEEP_AT_ONCE: Final = 20_000
-_WORDS_KNOWN_MAX: Final = 200_000
+_BROUGHT_MAX: Final = 2000
+"""Words that a generation's vocabulary takes from one vendor; typing errors in its further ones are not forgiven."""
+
+_LOOKED_AT_MAX: Final = 20_000
+_MEASURED_MAX: Final = 100
+"""Of known words for each searched one: compared by the database, and of each text measured here."""
+
 _WEIGHTS: Final = {Text.NAME: "A", Text.ABOUT: "B", Text.DESCRIPTION: "D"}
 _ABOUT: Final = "8000B"
 _DESCRIPTION: Final = "8001D"
+
+Alternatives: TypeAlias = Mapping[tuple[str, Text], Sequence[str]]
+"""By searched word and text, the words there that it may have been meant for; itself among them, known or not."""
 
 
 class PostgresSearchIndex:
@@ -53,7 +68,6 @@ class PostgresSearchIndex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known_words: set[str] = set()
 
     async def candidates(self, query: CandidateQuery, *, after: SortPosition | None, limit: int) -> Sequence[Candidate]:
         sought = None if query.text is None else wanted(query.text)
@@ -100,34 +114,44 @@ class PostgresSearchIndex:
         await self._database.close()
 
     async def _write(self, documents: Sequence[SearchDocument], generation: int | None) -> None:
-        new_words = {word for document in documents for word in _words_of(document)} - self._known_words
-        heard = [{"word": word, "shortened": sorted(shortened(word, edits_findable(word)))} for word in new_words]
         rows = orjson.dumps([_row(document) for document in documents]).decode()
-        written = await self._database.value("put_search_vendors", rows, orjson.dumps(heard).decode(), generation)
-        _unless_given_up(written)
-        if len(self._known_words) < _WORDS_KNOWN_MAX:
-            self._known_words |= new_words
+        heard = orjson.dumps(list(_words_of(documents))).decode()
+        _unless_given_up(await self._database.value("put_search_vendors", rows, heard, generation, _BROUGHT_MAX))
 
     async def _sweep(self) -> None:
         """Delete what no generation needs, a bite at a time, so that no statement takes long."""
-        while await self._database.value("sweep_search_vendors", _SWEEP_AT_ONCE) == _SWEEP_AT_ONCE:
-            pass
+        for sweep in ("sweep_search_vendors", "sweep_search_words"):
+            while await self._database.value(sweep, _SWEEP_AT_ONCE) == _SWEEP_AT_ONCE:
+                pass
 
-    async def _mistyped(self, sought: Wanted) -> dict[str, list[str]]:
-        """For each searched word the words that it may have been meant for; itself among them, known or not."""
-        edits = {word: edits_forgiven(word) for word in sought.required}
-        forms = {form for word, forgiven in edits.items() if forgiven for form in shortened(word, forgiven)}
-        rows = await self._database.rows("search_words_like", sorted(forms)) if forms else []
-        known = [row["word"] for row in rows]
-        return {
-            word: sorted({word, *(other for other in known if within_edits(word, other, forgiven))})
-            for word, forgiven in edits.items()
-        }
+    async def _mistyped(self, sought: Wanted) -> Alternatives:
+        asked = [
+            {"word": word, "edits": forgiven, "forms": sorted(shortened(word, forgiven))}
+            for word in sought.required
+            if (forgiven := edits_forgiven(word))
+        ]
+        if not asked:
+            return _alternatives(sought, ())
+        of_each = orjson.dumps(asked).decode()
+        rows = await self._database.rows("search_words_like", of_each, _MEASURED_MAX, _LOOKED_AT_MAX)
+        # Measuring the most that may come takes longer than an event loop should stand still.
+        return await asyncio.to_thread(_alternatives, sought, rows)
 
 
 def _unless_given_up(done: int | None) -> None:
     if not done:
         raise StoreError("another rebuild of the search index began meanwhile")
+
+
+def _alternatives(sought: Wanted, rows: Sequence[asyncpg.Record]) -> Alternatives:
+    known: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        known[row["sought"], row["text"]].append(row["word"])
+    return {
+        (word, text): sorted({word, *nearest(word, known[word, weight])})
+        for word in sought.required
+        for text, weight in _WEIGHTS.items()
+    }
 
 
 def _filters(query: CandidateQuery, words: str | None) -> tuple[object, ...]:
@@ -155,29 +179,34 @@ def _filters(query: CandidateQuery, words: str | None) -> tuple[object, ...]:
     )
 
 
-def _all_found(sought: Wanted, mistyped: dict[str, list[str]]) -> str:
+def _all_found(sought: Wanted, mistyped: Alternatives) -> str:
     """A tsquery: each searched word is found somewhere. Words are letters and digits, nothing needs escaping."""
-    return " & ".join(f"({_alike(word, mistyped, (Match.BEGINS, Match.MISTYPED), '')})" for word in sought.required)
+    return " & ".join(f"({_somewhere(word, mistyped)})" for word in sought.required)
 
 
-def _clauses(sought: Wanted, mistyped: dict[str, list[str]]) -> tuple[list[str], list[int]]:
+def _somewhere(word: str, mistyped: Alternatives) -> str:
+    """The beginning comes first: where it is met, the index need not look at the vendor for the weights of the others."""
+    return " | ".join([f"'{word}':*", *(_alike(word, mistyped, (Match.MISTYPED,), text) for text in _WEIGHTS)])
+
+
+def _clauses(sought: Wanted, mistyped: Alternatives) -> tuple[list[str], list[int]]:
     """What is worth points, as tsqueries, and how many."""
     clauses = [" <-> ".join(f"'{word}':A" for word in sought.phrase)]
     points = [sought.phrase_points]
     for word in sought.required:
         for text, matches, worth in CLAUSES:
-            clauses.append(_alike(word, mistyped, matches, _WEIGHTS[text]))
+            clauses.append(_alike(word, mistyped, matches, text))
             points.append(worth)
     return clauses, points
 
 
-def _alike(word: str, mistyped: dict[str, list[str]], matches: Iterable[Match], weight: str) -> str:
-    alternatives = []
+def _alike(word: str, mistyped: Alternatives, matches: Iterable[Match], text: Text) -> str:
+    weight, alternatives = _WEIGHTS[text], []
     for match in matches:
         if match is Match.BEGINS:
             alternatives.append(f"'{word}':*{weight}")
         else:
-            alternatives += [f"'{other}':{weight}" if weight else f"'{other}'" for other in mistyped[word]]
+            alternatives += [f"'{other}':{weight}" for other in mistyped[word, text]]
     return " | ".join(alternatives)
 
 
@@ -216,8 +245,18 @@ def _labels(document: SearchDocument) -> list[str]:
     ]
 
 
-def _words_of(document: SearchDocument) -> tuple[str, ...]:
-    return (*document.name, *document.about, *document.description)
+def _words_of(documents: Iterable[SearchDocument]) -> Iterator[dict[str, Any]]:
+    """Each word of each text once, with the first vendor that has it."""
+    heard: set[tuple[Text, str]] = set()
+    for document in documents:
+        texts = {Text.NAME: document.name, Text.ABOUT: document.about, Text.DESCRIPTION: document.description}
+        for text, found in texts.items():
+            for word in dict.fromkeys(found):
+                if (text, word) not in heard:
+                    heard.add((text, word))
+                    forms = sorted(shortened(word, edits_findable(word)))
+                    weight = _WEIGHTS[text]
+                    yield {"text": weight, "word": word, "shortened": forms, "vendor_id": document.vendor_id}
 
 
 def _candidate(query: CandidateQuery, row: asyncpg.Record) -> Candidate:

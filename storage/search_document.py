@@ -14,7 +14,7 @@ from storage.search_text import words
 from storage.sphere import distance_km
 
 _LABEL_CHARACTERS_MAX: Final = 200
-_DESCRIPTION_WORDS_MAX: Final = 1000
+_TEXT_WORDS_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class SearchDocument:
 
 
 def search_document(vendor: Vendor) -> SearchDocument:
-    about = (*vendor.cuisines, *vendor.amenities, vendor.city, vendor.kind)
+    about = (vendor.kind, vendor.city, *vendor.cuisines, *vendor.amenities)
     prices = _prices(vendor)
     return SearchDocument(
         vendor_id=vendor.vendor_id,
         version=vendor.version,
         kind=vendor.kind,
         location=vendor.location,
-        name=tuple(words(vendor.name)),
-        about=tuple(dict.fromkeys(chain.from_iterable(map(words, about)))),
-        description=tuple(dict.fromkeys(words(vendor.description or "")))[:_DESCRIPTION_WORDS_MAX],
+        name=tuple(words(vendor.name))[:_TEXT_WORDS_MAX],
+        about=tuple(dict.fromkeys(chain.from_iterable(map(words, about))))[:_TEXT_WORDS_MAX],
+        description=tuple(dict.fromkeys(words(vendor.description or "")))[:_TEXT_WORDS_MAX],
         city=label(vendor.city),
         cuisines=tuple(map(label, vendor.cuisines)),
         amenities=tuple(map(label, vendor.amenities)),

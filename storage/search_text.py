@@ -5,7 +5,7 @@ what else is indexed: a vendor's points change only when the vendor does, and a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
@@ -16,6 +16,9 @@ from domain.search import folded
 WORD_CHARACTERS_MAX: Final = 64
 QUERY_WORDS_MAX: Final = 10
 """Further words of a search are not looked at."""
+
+ALTERNATIVES_MAX: Final = 50
+"""The most words of a text that a mistyped word is taken for, the nearest first. Elasticsearch has the same bound."""
 
 PHRASE_POINTS: Final = 16
 """For each word of a search that stands whole and in its order in the name: more than anything else can add up to."""
@@ -105,13 +108,24 @@ def edits_findable(word: str) -> int:
     return 0 if len(word) < 3 else 1 if len(word) < 6 else 2
 
 
-def within_edits(one: str, other: str, edits: int) -> bool:
-    """Whether so many letters put in, left out, changed, or swapped with the next one, make one word the other.
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """Those that the word may be mistyped for, at most ALTERNATIVES_MAX; of those as near the first of the alphabet.
+
+    An edit weighs less in a longer word. That is how Elasticsearch chooses, and here it must be the same.
+    """
+    forgiven = edits_forgiven(word)
+    measured = ((edits_between(word, other, forgiven), other) for other in known)
+    near = sorted((edits / min(len(word), len(other)), other) for edits, other in measured if edits is not None)
+    return [other for _, other in near[:ALTERNATIVES_MAX]]
+
+
+def edits_between(one: str, other: str, most: int) -> int | None:
+    """How many letters put in, left out, changed, or swapped with the next one, make one word the other; None above `most`.
 
     This is the "optimal string alignment" distance: what was swapped is not edited again.
     """
-    if abs(len(one) - len(other)) > edits:
-        return False
+    if abs(len(one) - len(other)) > most:
+        return None
     before: Sequence[int] = ()
     row: Sequence[int] = range(len(other) + 1)
     for at, letter in enumerate(one, start=1):
@@ -121,7 +135,7 @@ def within_edits(one: str, other: str, edits: int) -> bool:
             if at > 1 and to > 1 and letter == other[to - 2] and one[at - 2] == wished:
                 cost = min(cost, before[to - 2] + 1)
             latest.append(cost)
-        if min(latest) > edits:
-            return False
+        if min(latest) > most:
+            return None
         before, row = row, latest
-    return row[-1] <= edits
+    return row[-1] if row[-1] <= most else None

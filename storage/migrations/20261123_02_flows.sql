@@ -4,6 +4,7 @@
 -- migrate: apply
 
 CREATE EXTENSION IF NOT EXISTS cube;
+CREATE EXTENSION IF NOT EXISTS fuzzystrmatch;
 
 CREATE INDEX outbox_unpublished ON outbox (shard_id, epoch, seq) WHERE published_at IS NULL;
 
@@ -164,11 +165,19 @@ CREATE INDEX search_vendor_price
     ON search_vendor (generation, coalesce((prices ->> '')::float8, 'infinity'::float8), vendor_id);
 
 CREATE TABLE search_word (
-    word text PRIMARY KEY,
-    shortened text[] NOT NULL
+    generation bigint NOT NULL,
+    text "char" NOT NULL,
+    word text NOT NULL,
+    shortened text[] NOT NULL,
+    brought_by uuid NOT NULL,
+    PRIMARY KEY (generation, text, word)
 );
-COMMENT ON TABLE search_word IS 'Every word that vendors are found by, and what is left of its beginning without one or two letters.';
+COMMENT ON TABLE search_word IS
+    'The words of each text (A name, B about, D description) since the generation began, by which mistyped ones are found.';
+COMMENT ON COLUMN search_word.shortened IS 'What is left of its beginning without one or two letters.';
+COMMENT ON COLUMN search_word.brought_by IS 'The vendor that had it first. Each may bring only so many to a generation.';
 CREATE INDEX search_word_shortened ON search_word USING gin (shortened);
+CREATE INDEX search_word_brought_by ON search_word (generation, brought_by);
 
 -- migrate: rollback
 
@@ -187,4 +196,5 @@ DROP TABLE event_claim;
 DROP TABLE event_message;
 DROP TABLE event_partition;
 DROP INDEX outbox_unpublished;
+DROP EXTENSION fuzzystrmatch;
 DROP EXTENSION cube;

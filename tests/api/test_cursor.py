@@ -1,11 +1,13 @@
 from datetime import UTC, datetime
+from math import inf, nan
 from uuid import uuid4
 
 import pytest
 
 from domain.booking_list import ListPosition
-from domain.ids import BookingId
-from serve_app.cursor import cursor_of, position_of
+from domain.ids import BookingId, VendorId
+from domain.search import SearchOrder, SortPosition
+from serve_app.cursor import cursor_of, position_of, search_cursor_of, sort_position_of
 
 POSITION = ListPosition(datetime(2026, 12, 24, 18, 30, 0, 123456, tzinfo=UTC), BookingId(uuid4()))
 
@@ -36,3 +38,18 @@ def test_no_bit_of_a_cursor_can_be_changed():
     for place in range(len(good)):
         bent = good[:place] + ("B" if good[place] != "B" else "C") + good[place + 1 :]
         assert position_of(bent, "list") is None
+
+
+@pytest.mark.parametrize("order", SearchOrder)
+@pytest.mark.parametrize("key", [0.0, -58.0, 5000.0, 20_015.1, 2.0**53, inf])
+def test_a_search_goes_on_where_the_page_ended(key, order):
+    position = SortPosition(key, VendorId(uuid4()))
+    there = sort_position_of(search_cursor_of(position, "search"), "search", order)
+    assert there == (position if key != inf or order is SearchOrder.PRICE else None)
+
+
+@pytest.mark.parametrize("order", SearchOrder)
+@pytest.mark.parametrize("key", [-inf, nan, 1e300, -1e300])
+def test_a_key_that_no_vendor_can_have_is_no_cursor(key, order):
+    bent = search_cursor_of(SortPosition(key, VendorId(uuid4())), "search")
+    assert sort_position_of(bent, "search", order) is None

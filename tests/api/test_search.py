@@ -270,6 +270,39 @@ async def test_only_those_who_can_take_the_party_then(api, guest, opened, town):
     assert await found(api, **later) == [inn.id]
 
 
+async def test_with_a_date_only_rooms_that_are_cheap_enough_count(api, guest, opened, town):
+    single, double = (
+        {"name": name, "seat_type": name, "capacity_min": 1, "capacity_max": 2, "price": {"amount_minor": price, "currency": "EUR"}}
+        for name, price in (("single", 5000), ("double", 12_000))
+    )  # fmt: skip
+    inn = await opened(hotel(seats=[single, double]))
+    asked = {"city": town, "check_in": str(api.day()), "check_out": str(api.day(9))}
+    for price in ("5000", "6000", "12000"):
+        assert await found(api, **asked, price_max=price) == [inn.id]
+    await api.booked(guest, inn, seat_type="single")
+    assert await found(api, **asked, price_max="6000") == []
+    assert await found(api, **asked, price_max="12000") == [inn.id]
+    [shown] = (await search(api, **asked, price_max="6000", include_full="true"))["items"]
+    # What the vendor begins at, not what is left of it.
+    assert (shown["available"], shown["from_price"]["amount_minor"]) == (False, 5000)
+
+
+@pytest.mark.parametrize("asked_type", ["Séparée", "separee", "SEPAREE", "sÉparÉe"])
+async def test_a_type_of_seat_is_found_however_it_is_written(api, guest, opened, town, asked_type):
+    seats = [
+        {"name": seat_type, "seat_type": seat_type, "capacity_min": 1, "capacity_max": 2}
+        for seat_type in ("table", "Séparée", "separee")
+    ]
+    house = await opened(restaurant(seats=seats))
+    asked = {"city": town, "starts_at": api.at(19), "seat_type": asked_type}
+    for seat_type in ("Séparée", "separee"):
+        assert await found(api, **asked) == [house.id]
+        await api.booked(guest, house, seat_type=seat_type)
+    assert await found(api, **asked) == []
+    [shown] = (await search(api, **asked, include_full="true"))["items"]
+    assert (shown["available"], len(shown["alternatives"])) == (False, 3)
+
+
 async def test_a_time_without_an_offset_is_each_vendors_own(api, opened, town):
     vienna = await opened(restaurant())
     tokyo = await opened(restaurant(time_zone="Asia/Tokyo"))
@@ -511,9 +544,11 @@ async def test_what_the_shards_are_asked():
     alone.judges.__class__ = Noting
     await alone.get(**ROOMS)
     await alone.get(**TABLES, party_size=3, seat_type="table", include_full="true")
+    await alone.get(**ROOMS, price_max=12_000)
     assert isinstance(wishes[0].when, StayDates)
     assert (wishes[0].party_size, wishes[0].seat_type, wishes[0].alternatives_max) == (1, None, 0)
     assert (wishes[1].party_size, wishes[1].seat_type, wishes[1].alternatives_max) == (3, "table", 3)
+    assert [wish.price_max_minor for wish in wishes] == [None, None, 12_000]
     assert wishes[1].when.starts_at + timedelta(0) == datetime.fromisoformat("2030-01-01T19:00")
 
 

@@ -1,5 +1,7 @@
 """What a search says of a vendor is what `decide_hold` would say: the one is put to the test by the other."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,10 +13,12 @@ from domain.command import PlaceHold, SittingTime, StayDates, When
 from domain.decide import decide_hold
 from domain.event import HoldPlaced
 from domain.ids import booking_id_from
+from domain.money import Money
 from domain.preview import preview
-from domain.search import SeatWish, Verdict
+from domain.search import SeatWish, Verdict, folded
 from domain.vendor import Closure, Policy, StayRules, Vendor
 from tests.domain.desk import GUEST, VENDOR_ID, Desk, at, day, hotel, restaurant, room, service, table, utc
+from tests.fakes.cheap_enough import cheap_enough
 
 SPRING = datetime(2027, 3, 26, 20, tzinfo=UTC)  # two days before the clocks of Europe change
 HOUSES: dict[str, tuple[Vendor, datetime]] = {
@@ -43,12 +47,24 @@ HOUSES: dict[str, tuple[Vendor, datetime]] = {
         restaurant(table("A", 2), table("B", 4), table("C", 4), combinations=(("A", "B"), ("B", "C"))),
         SPRING,
     ),
+    "priced tables": (
+        restaurant(
+            table("A", 2, seat_type="Séparée", price=Money(1000, "EUR")),
+            table("B", 4, seat_type="separee", price=Money(3000, "EUR")),
+            table("C", 4, seat_type="SEPAREE"),
+            table("D", 4, seat_type="separee", price=Money(2000, "EUR")),
+            combinations=(("A", "B"), ("B", "C"), ("B", "D")),
+        ),
+        SPRING,
+    ),
     "no seats": (restaurant(seats=()), SPRING),
     "many alike": (restaurant(table("T", 4, quantity=70, closures=(Closure(date(2027, 3, 27), date(2027, 3, 27)),))), SPRING),
     "hotel": (
         hotel(
-            room("S", 1),
+            room("S", 1, price=3000),
             room("D", 2, quantity=3, closures=(Closure(date(2027, 3, 29), date(2027, 3, 29)),)),
+            room("E", 2, price=2000, seat_type="Double", quantity=2),
+            room("F", 3, price=None),
             room("X", 4, 3, seat_type="suite", quantity=2),
             closures=(Closure(date(2027, 3, 31), date(2027, 3, 31)),),
             policy=Policy(book_ahead_days_max=8, book_ahead_minutes_min=200),
@@ -58,6 +74,8 @@ HOUSES: dict[str, tuple[Vendor, datetime]] = {
         SPRING,
     ),
 }  # fmt: skip
+PRICES = st.sampled_from([None, 0, 999, 1000, 2000, 2500, 3000, 10_000, 10**12])
+WAYS_TO_TYPE: st.SearchStrategy[Callable[[str], str]] = st.sampled_from([str, str.upper, folded])
 
 
 def whens(house: str) -> st.SearchStrategy[When]:
@@ -81,23 +99,34 @@ def filled(house: str, data: st.DataObject) -> Desk:
             if isinstance(when, SittingTime)
             else (when.check_in.isoformat(), when.check_out.isoformat())
         )
-        desk.hold(asked, data.draw(st.integers(1, 6)))
+        seat_type = data.draw(st.sampled_from([None, *desk.state.facts.plan.types]))
+        desk.hold(asked, data.draw(st.integers(1, 6)), seat_type=seat_type)
     return desk
 
 
+def seat_types(desk: Desk, data: st.DataObject) -> str | None:
+    seat_type: str | None = data.draw(st.sampled_from([None, *desk.state.facts.plan.types, "throne"]))
+    return seat_type and data.draw(WAYS_TO_TYPE)(seat_type)
+
+
 def can_be_booked(desk: Desk, wish: SeatWish, when: When | None = None) -> bool:
-    command = PlaceHold(
-        booking_id_from(VENDOR_ID, 1), VENDOR_ID, GUEST, wish.party_size, when or wish.when, wish.seat_type, wish.quantity
-    )  # fmt: skip
-    return isinstance(decide_hold(desk.state, command, now=desk.now), HoldPlaced)
+    """Whether the house would give a seat of any type that the wish may mean, had it none but those that are cheap enough."""
+    state = cheap_enough(desk.vendor, desk.state, wish.price_max_minor)
+    meant = (
+        [None] if wish.seat_type is None else [t for t in state.facts.plan.types if folded(t) == folded(wish.seat_type)]
+    )
+    commands = [
+        PlaceHold(booking_id_from(VENDOR_ID, 1), VENDOR_ID, GUEST, wish.party_size, when or wish.when, seat_type, wish.quantity)
+        for seat_type in meant
+    ]  # fmt: skip
+    return any(isinstance(decide_hold(state, command, now=desk.now), HoldPlaced) for command in commands)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(HOUSES)), st.integers(1, 11), st.integers(1, 3), st.data())
 def test_available_is_what_can_be_booked(house: str, party: int, quantity: int, data: st.DataObject) -> None:
     desk = filled(house, data)
-    seat_type = data.draw(st.sampled_from([None, *desk.state.facts.plan.types, "throne"]))
-    wish = SeatWish(data.draw(whens(house)), party, seat_type, quantity)
+    wish = SeatWish(data.draw(whens(house)), party, seat_types(desk, data), quantity, price_max_minor=data.draw(PRICES))
     assert preview(desk.state, wish, now=desk.now) == Verdict(VENDOR_ID, can_be_booked(desk, wish))
 
 
@@ -107,7 +136,10 @@ def test_alternatives_are_the_nearest_starts_that_can_be_booked(
     house: str, party: int, most: int, data: st.DataObject
 ) -> None:
     desk = filled(house, data)
-    wish = SeatWish(data.draw(whens(house)), party, None, alternatives_max=most)
+    price = data.draw(PRICES)
+    wish = SeatWish(
+        data.draw(whens(house)), party, seat_types(desk, data), alternatives_max=most, price_max_minor=price
+    )
     verdict = preview(desk.state, wish, now=desk.now)
     assert isinstance(wish.when, SittingTime)
     if verdict.available:
@@ -143,6 +175,49 @@ def test_tables_put_together_count() -> None:
     wish = SeatWish(SittingTime(at("24T19:00")), 7)
     assert preview(desk.state, wish, now=desk.now).available
     desk.booked("24T19:00")
+    assert not preview(desk.state, wish, now=desk.now).available
+
+
+@pytest.mark.parametrize(
+    ("price_max", "free"), [(None, True), (4999, False), (5000, False), (11_999, False), (12_000, True)]
+)
+def test_only_seats_that_are_cheap_enough_count(price_max: int | None, free: bool) -> None:
+    desk = Desk(
+        hotel(room("S", 1, price=5000, seat_type="single"), room("D", 2, price=12_000), room("X", 3, price=None))
+    )
+    wish = SeatWish(StayDates(day("24"), day("25")), 1, price_max_minor=price_max)
+    assert preview(desk.state, wish, now=desk.now).available == (price_max != 4999)
+    desk.booked(("24", "25"), 1, seat_type="single")
+    assert preview(desk.state, wish, now=desk.now).available == free
+
+
+@pytest.mark.parametrize(("price_max", "free"), [(3000, True), (2999, False)])
+def test_of_tables_put_together_each_must_be_cheap_enough(price_max: int, free: bool) -> None:
+    dear, cheap = table("A", price=Money(3000, "EUR")), table("B", price=Money(1000, "EUR"))
+    desk = Desk(restaurant(dear, cheap, combinations=(("A", "B"),)))
+    wish = SeatWish(SittingTime(at("24T19:00")), 7, price_max_minor=price_max)
+    assert preview(desk.state, wish, now=desk.now).available == free
+
+
+def test_other_times_are_of_seats_that_are_cheap_enough_and_of_the_type() -> None:
+    cheap, dear = (
+        table(name, 2, seat_type="Fenster", price=Money(price, "EUR")) for name, price in (("A", 1), ("B", 9))
+    )
+    desk = Desk(restaurant(cheap, dear, table("C", 2), services=(service("18:00", "21:00"),)))
+    desk.booked("24T19:30", seat_type="Fenster")
+    wish = SeatWish(SittingTime(at("24T19:30")), 2, "fenster", alternatives_max=3, price_max_minor=5)
+    assert preview(desk.state, wish, now=desk.now).alternatives == (utc("24T18:00"), utc("24T21:00"))
+    assert preview(desk.state, replace(wish, price_max_minor=9), now=desk.now).available
+
+
+@pytest.mark.parametrize("asked", ["Séparée", "separee", "SEPAREE", "se\u0301pare\u0301e"])
+def test_a_type_is_meant_however_it_is_written(asked: str) -> None:
+    house = restaurant(table("T", 8), table("A", 2, seat_type="Séparée"), table("B", 2, seat_type="separee"))
+    desk = Desk(house)
+    wish = SeatWish(SittingTime(at("24T19:00")), 2, asked)
+    for seat_type in ("Séparée", "separee"):
+        assert preview(desk.state, wish, now=desk.now).available
+        desk.booked("24T19:00", seat_type=seat_type)
     assert not preview(desk.state, wish, now=desk.now).available
 
 

@@ -172,6 +172,8 @@ def question(chance: random.Random, made: Sequence[Vendor]) -> dict[str, str]:
     prices = [group.price.amount_minor for group in like.seats if group.price]
     if prices and chance.random() < 0.3:
         asked["price_max"] = str(chance.choice(prices))
+    if "seat_type" in asked and chance.random() < 0.3:
+        asked["seat_type"] = asked["seat_type"].upper()
     if "near" in asked:
         asked["radius_km"] = chance.choice(["3", "10", "60", "20000"])
     asked["sort"] = chance.choice(["relevance", "price", *(["distance"] if "near" in asked else [])])

@@ -22,12 +22,12 @@ from actors.limits import ShardLimits
 from actors.outcome import Done
 from actors.shard import Shard
 from domain.booking import BookingStatus
-from domain.command import SetStatus
+from domain.command import PlaceHold, SetStatus
 from domain.decide import decide_hold
 from domain.event import HoldPlaced
 from domain.ids import VendorId
 from domain.rejection import Rejection
-from domain.search import CandidateQuery, SeatWish
+from domain.search import CandidateQuery, SeatWish, folded
 from domain.vendor import Vendor
 from domain.vendor_state import VendorState
 from serve_app.auth import SigningKeys, Tokens
@@ -41,6 +41,7 @@ from storage.postgres_shard_store import PostgresShardStore
 from storage.search_index import SearchIndex
 from storage.search_index_url import search_index_at
 from storage.shard_store import Owner
+from tests.fakes.cheap_enough import cheap_enough
 from tests.fakes.memory_search_index import candidate_of, fits, place
 from tests.system.searched_world import (
     NOW,
@@ -65,6 +66,7 @@ class World:
     """`states` were read from the database after the last booking, so they owe nothing to the shard's memory."""
 
     made: Sequence[Vendor]
+    vendors: dict[VendorId, Vendor]
     states: dict[VendorId, VendorState]
     client: DirectClient
     index: SearchIndex
@@ -85,11 +87,18 @@ class World:
         return named
 
     def can_be_booked(self, vendor_id: VendorId, wish: SeatWish) -> bool:
-        hold = hold_of(vendor_id, wish.when, wish.party_size, self.chance, wish.seat_type)
-        return isinstance(decide_hold(self.states[vendor_id], hold, now=NOW), HoldPlaced)
+        """By a guest who takes no seat but one that is cheap enough."""
+        state = cheap_enough(self.vendors[vendor_id], self.states[vendor_id], wish.price_max_minor)
+        return isinstance(decide_hold(state, self.hold(vendor_id, wish), now=NOW), HoldPlaced)
+
+    def hold(self, vendor_id: VendorId, wish: SeatWish) -> PlaceHold:
+        """In the vendor's own spelling of the type."""
+        types = self.states[vendor_id].facts.plan.types
+        seat_type = wish.seat_type and next(t for t in types if folded(t) == folded(wish.seat_type))
+        return hold_of(vendor_id, wish.when, wish.party_size, self.chance, seat_type)
 
     async def book_and_cancel(self, vendor_id: VendorId, wish: SeatWish) -> None:
-        hold = hold_of(vendor_id, wish.when, wish.party_size, self.chance, wish.seat_type)
+        hold = self.hold(vendor_id, wish)
         placed = await self.client.ask(hold)
         assert isinstance(placed, Done), (vendor_id, wish, placed)
         cancelled = await self.client.ask(SetStatus(hold.booking_id, hold.caller, BookingStatus.CANCELLED))
@@ -129,7 +138,7 @@ async def world(database: str, valkey_server: Any) -> AsyncIterator[World]:
         f"read back in {time.monotonic() - booked_by:.1f} s"
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
-        yield World(made, states, client, index, http, chance)
+        yield World(made, {vendor.vendor_id: vendor for vendor in made}, states, client, index, http, chance)
     await shard.stop()
     await redis.aclose()
     await index.close()
