@@ -5,11 +5,11 @@ from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from holdfast import parked_command
+from holdfast import parked_command, tables
 from holdfast.settings import Settings
 
 app = typer.Typer(
@@ -94,9 +94,9 @@ def status() -> None:
     from holdfast.status import look
 
     report = look(_settings())
-    table = _table("what", "state", "where")
+    table = tables.plain("what", "state", "where", yielding={"state", "where"})
     for line in report:
-        table.add_row(line.what, f"[green]{line.state}[/]" if line.well else f"[red]{line.state}[/]", line.where)
+        table.add_row(line.what, Text(line.state, "green" if line.well else "red"), Text(line.where))
     _out.print(table)
     if not all(line.well for line in report):
         raise typer.Exit(1)
@@ -114,7 +114,9 @@ def shards() -> None:
         found = OperatorApi(settings).shards()
     except httpx.HTTPError as error:
         _stop(f"the operator service does not answer ({error}); is Holdfast up?")
-    table = _table("shard", "epoch", "buckets", "pid", "express lane", "queue", "written", "batch", "p50 / p99 ms")
+    table = tables.plain(
+        "shard", "epoch", "buckets", "pid", "express lane", "queue", "written", "batch", "p50 / p99 ms"
+    )
     for shard in found:
         answers = shard["queue"] is not None
         table.add_row(
@@ -191,13 +193,6 @@ def token(
     typer.echo(operator_token(_settings(), timedelta(minutes=minutes)))
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
-
-
 def _addresses(settings: Settings) -> Table:
     from holdfast import health
 
@@ -223,7 +218,7 @@ def _verified(settings: Settings) -> bool:
         figures = asyncio.run(run_audit(settings, _out))
     except (StoreUnavailable, FileNotFoundError) as error:
         _stop(f"the database does not answer ({error}); is Holdfast up?")
-    table = _table("figure", "counted", "faults")
+    table = tables.plain("figure", "counted", "faults")
     for figure in figures:
         faults = "-"
         if figure.judged:

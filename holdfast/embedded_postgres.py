@@ -87,10 +87,12 @@ class EmbeddedPostgres:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self, wait_seconds: float = 60.0) -> None:
+    def start(self, wait_seconds: float = 60.0, began: Callable[[int], None] = lambda _: None) -> None:
         """Make the cluster if there is none, start the server and return once it takes connections.
 
-        A server left over on this folder by a process that was killed is stopped first. Raises EmbeddedPostgresError.
+        `began` gets the process id before anything is waited for, once for each attempt. A server left over on this
+        folder by a process that was killed is stopped first; one whose start is interrupted is stopped too. Raises
+        EmbeddedPostgresError.
         """
         if self.running:
             return
@@ -98,12 +100,11 @@ class EmbeddedPostgres:
         self._stop_leftover()
         if not self._cluster.exists():
             self._make_cluster()
-        deadline = time.monotonic() + wait_seconds
-        while not self._try_start(deadline):
-            # After a kill -9 the old server's children need a moment to notice and to give the data back.
-            if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"Postgres did not start on port {self._port}:\n{self._log_tail()}")
-            time.sleep(0.2)
+        try:
+            self._keep_trying(time.monotonic() + wait_seconds, began)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self, wait_seconds: float = 20.0) -> None:
         """Stop the server: open connections are ended, what was committed is safe. Does nothing if it is not running."""
@@ -166,7 +167,14 @@ class EmbeddedPostgres:
         if done.returncode != 0 or b"ERROR:" in done.stdout:
             raise EmbeddedPostgresError(f"{command[0]} failed:\n{done.stdout.decode(errors='replace')}")
 
-    def _try_start(self, deadline: float) -> bool:
+    def _keep_trying(self, deadline: float, began: Callable[[int], None]) -> None:
+        while not self._try_start(deadline, began):
+            # After a kill -9 the old server's children need a moment to notice and to give the data back.
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"Postgres did not start on port {self._port}:\n{self._log_tail()}")
+            time.sleep(0.2)
+
+    def _try_start(self, deadline: float, began: Callable[[int], None]) -> bool:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
@@ -179,6 +187,7 @@ class EmbeddedPostgres:
                 start_new_session=True,  # a Ctrl-C in the terminal is for us to handle, not for the server
             )  # fmt: skip
         pid = self._process.pid
+        began(pid)
         wait_until(lambda: not self.running or self._ready(pid), deadline)
         if self.running and not self._ready(pid):
             self.stop()

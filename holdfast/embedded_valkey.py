@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -41,28 +42,21 @@ class EmbeddedValkey:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self, wait_seconds: float = 20.0) -> None:
-        """Start the server and return once it takes connections. Raises EmbeddedValkeyError."""
+    def start(self, wait_seconds: float = 20.0, began: Callable[[int], None] = lambda _: None) -> None:
+        """Start the server and return once it takes connections. Raises EmbeddedValkeyError.
+
+        `began` gets the process id before anything is waited for; a server whose start is interrupted is stopped.
+        """
         if self.running:
             return
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         already_written = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
-                [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._dir),
-                 "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no",
-                 "--maxmemory", _MEMORY, "--maxmemory-policy", "allkeys-lru",
-                 "--set-proc-title", "no"],  # a changed title would wipe the mark by which it is known as ours
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._dir,
-                start_new_session=True,  # a Ctrl-C in the terminal is for us to handle, not for the server
-            )  # fmt: skip
-        wait_until(lambda: not self.running or self._ready(already_written), time.monotonic() + wait_seconds)
-        if self.pid is None or not self._ready(already_written):
+        try:
+            began(self._launch())
+            self._wait(already_written, time.monotonic() + wait_seconds)
+        except BaseException:
             self.stop()
-            raise EmbeddedValkeyError(f"Valkey did not start on port {self._port}:\n{self._tail(already_written)}")
+            raise
 
     def stop(self, wait_seconds: float = 10.0) -> None:
         """Stop the server. Does nothing if it is not running."""
@@ -76,6 +70,26 @@ class EmbeddedValkey:
                 self._process.kill()
                 self._process.wait(wait_seconds)
         self._process = None
+
+    def _launch(self) -> int:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
+                [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._dir),
+                 "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no",
+                 "--maxmemory", _MEMORY, "--maxmemory-policy", "allkeys-lru",
+                 "--set-proc-title", "no"],  # a changed title would wipe the mark by which it is known as ours
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._dir,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us to handle, not for the server
+            )  # fmt: skip
+        return self._process.pid
+
+    def _wait(self, already_written: int, deadline: float) -> None:
+        wait_until(lambda: not self.running or self._ready(already_written), deadline)
+        if self.pid is None or not self._ready(already_written):
+            raise EmbeddedValkeyError(f"Valkey did not start on port {self._port}:\n{self._tail(already_written)}")
 
     def _ready(self, already_written: int) -> bool:
         return "Ready to accept connections" in self._since(already_written)

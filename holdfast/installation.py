@@ -62,6 +62,7 @@ class Installation:
             if self._processes():
                 self._tell("ending what was left of an earlier run")
                 self._end()
+            self._clear()
             taken = taken_ports(settings)
             if taken:
                 raise PortsTakenError(taken)
@@ -79,6 +80,7 @@ class Installation:
         """End everything that was started, in order; False where nothing ran."""
         with self._locked():
             if not self._processes() and not self._settings.ray_address:
+                self._clear()
                 return False
             self._drain()
             self._end()
@@ -112,7 +114,6 @@ class Installation:
         settings = self._settings
         if not settings.ray_address:
             self._tell("starting Ray")
-            ray_head.remove_old_sessions(settings)
             ray_head.start(settings)
         self._tell("preparing the database, starting shards and services")
         log = settings.logs_dir / "cluster.log"
@@ -122,7 +123,7 @@ class Installation:
         unwell = health.wait_until_well(settings, wait_seconds=HEALTH_SECONDS_MAX)
         if unwell:
             said = ", ".join(f"{name}: {answer}" for name, answer in unwell.items())
-            raise InstallationError(f"these do not answer: {said}. Ray's logs are in {ray_head.ray_dir(settings)}")
+            raise InstallationError(f"these do not answer: {said}. Ray's logs are in {ray_head.kept_logs(settings)}")
 
     def _drain(self) -> None:
         """Let the shards answer what they hold. A cluster that does not answer is ended all the same."""
@@ -162,6 +163,14 @@ class Installation:
             while read_keeper_file(settings.data_dir) is not None and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
         ray_head.end_processes(settings, spare=set(), grace_seconds=10)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing of ours runs now. That its folder cannot be removed must not keep anybody from being down."""
+        try:
+            ray_head.clear(self._settings)
+        except OSError as error:
+            self._tell(f"{ray_head.ray_dir(self._settings)} stays: {error}")
 
     def _kept(self, keeper: KeeperFile | None) -> set[int]:
         """The keeper, its servers and their children; the servers also where their keeper was killed."""

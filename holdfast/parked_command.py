@@ -10,11 +10,11 @@ from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from holdfast import tables
 from holdfast.settings import Settings
 from storage.parked import ParkedMessage, ParkedMessages
 
@@ -43,13 +43,11 @@ def list_parked(
     if not found:
         _out.print("Nothing is parked.")
         return
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("id", "consumer", "message", "parked", "tries", "error"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    table = tables.plain("id", "consumer", "message", "parked", "tries", "error", yielding={"error"})
     for one in found[:_LISTED_MAX]:
-        asked = " (to be replayed)" if one.replay_asked_at else ""
+        asked = "to be replayed: " if one.replay_asked_at else ""
         table.add_row(str(one.parked_id), one.consumer, _place(one), _ago(one.parked_at), str(one.tries),
-                      Text(_last_line(one.error) + asked))  # fmt: skip
+                      tables.one_line(asked + _last_line(one.error)))  # fmt: skip
     _out.print(table)
     if len(found) > _LISTED_MAX:
         _out.print(f"There are more; these are the oldest {_LISTED_MAX}.")

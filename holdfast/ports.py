@@ -46,6 +46,11 @@ def is_taken(host: str, port: int) -> bool:
     return not _can_bind(host, port) and bool(_listening_sockets(port))
 
 
+def listens_on(process: Path, port: int) -> bool:
+    """Whether the process, a folder of /proc, has the port, as far as this user may see it."""
+    return bool(_listening_sockets(port) & _open_sockets(process))
+
+
 def _can_bind(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

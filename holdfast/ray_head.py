@@ -6,6 +6,7 @@ All of it listens on loopback and asks for a token. Its files stand in a short f
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from enum import IntEnum, unique
@@ -168,14 +169,29 @@ def connect(settings: Settings) -> Any:
     return ray
 
 
-def remove_old_sessions(settings: Settings, *, keep: int = 2) -> None:
-    """Delete the logs of earlier runs, but for the newest."""
-    sessions = sorted(
-        (path for path in (ray_dir(settings) / "r").glob("session_2*") if not path.is_symlink()),
-        key=lambda path: path.stat().st_mtime,
-    )
-    for path in sessions[:-keep] if keep else sessions:
-        shutil.rmtree(path, ignore_errors=True)
+def kept_logs(settings: Settings) -> Path:
+    """Where the logs of Ray's last run are once it has ended, in a folder with the name of the session."""
+    return settings.logs_dir / "ray"
+
+
+def clear(settings: Settings) -> None:
+    """Remove the folder of a head that has ended; its logs, which alone are worth keeping, go to `kept_logs`.
+
+    Raises OSError, and leaves the folder, where they cannot be kept.
+    """
+    folder = ray_dir(settings)
+    if not folder.exists() or not _is_ours_alone(folder):
+        return
+    sessions = [path for path in (folder / "r").glob("session_2*") if (path / "logs").is_dir()]
+    if sessions:
+        _keep_logs(max(sessions, key=lambda path: path.stat().st_mtime), kept_logs(settings))
+    shutil.rmtree(folder)
+
+
+def _keep_logs(session: Path, kept: Path) -> None:
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(mode=0o700, parents=True)  # Ray opens its folders to everybody
+    shutil.copytree(session / "logs", kept / session.name, symlinks=True)
 
 
 def end_processes(settings: Settings, *, spare: set[int], grace_seconds: float) -> int:
@@ -196,10 +212,14 @@ def only_what_one_machine_needs(ray_params: Any, _head: bool) -> None:
 
 def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    if not _is_ours_alone(folder):
         raise RayHeadError(f"{folder} is not a folder that only this user can enter; remove it and try again")
     (folder / "h").mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _write_haproxy_script(settings: Settings, folder: Path) -> None:

@@ -10,8 +10,6 @@ from functools import cached_property
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from actors.addressing import BucketMap
 from actors.client import ShardClient
@@ -45,6 +43,7 @@ from storage.booking_cache import BookingCache, FirstPages
 from storage.booking_lists import BookingLists
 from storage.bookings import BookingReads
 from storage.cache import VersionedCache
+from storage.cache_era import cache_client
 from storage.candidate_cache import CandidateCache
 from storage.directory import Directory
 from storage.postgres import Database
@@ -125,12 +124,7 @@ class Parts:
 
     @cached_property
     def redis(self) -> Redis:
-        made: Redis = Redis.from_url(
-            redis_url(self.settings),
-            socket_timeout=_REDIS_SECONDS,
-            socket_connect_timeout=_REDIS_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        made = cache_client(redis_url(self.settings), _REDIS_SECONDS)
         self._closers.append(made.aclose)
         return made
 
@@ -237,6 +231,7 @@ class Parts:
 
 
 def _user(parts: Parts) -> Service:
+    parts.cache.begin()
     return user.user_app(
         user.UserDeps(
             parts.accounts,
@@ -252,6 +247,7 @@ def _user(parts: Parts) -> Service:
 
 
 def _vendor(parts: Parts) -> Service:
+    parts.cache.begin()
     return vendor.vendor_app(
         vendor.VendorDeps(
             parts.client,
@@ -273,6 +269,7 @@ def _search(parts: Parts) -> Service:
 
 
 def _booking(parts: Parts) -> Service:
+    parts.cache.begin()
     return booking.booking_app(
         booking.BookingDeps(
             parts.client,
@@ -327,6 +324,7 @@ class ShardProcessParts:
     async def express_app(self, shard: Shard) -> Service:
         """A request for another shard's vendor goes on to that shard."""
         parts = self._parts
+        parts.cache.begin()
         elsewhere = parts.client if parts.settings.shards > 1 else None
         client = DirectClient([shard], elsewhere)
         return booking.booking_app(

@@ -71,16 +71,29 @@ class RealServers:
 
     def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`python -m holdfast.stack <words>` on this stack."""
-        names = {f"HOLDFAST_STACK_{name.upper()}": str(value) for name, value in self.settings if value is not None}
         return subprocess.run(
             [sys.executable, "-m", "holdfast.stack", *words],
-            env=os.environ | names,
+            env=self._environment(),
             cwd=_ROOT,
             text=True,
             capture_output=True,
             timeout=_SECONDS_MAX,
             check=False,
         )
+
+    def background(self, *words: str) -> subprocess.Popen[bytes]:
+        """The same, to be interrupted."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "holdfast.stack", *words],
+            env=self._environment(),
+            cwd=_ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        names = {f"HOLDFAST_STACK_{name.upper()}": str(value) for name, value in self.settings if value is not None}
+        return os.environ | names
 
     def _command(self, *words: str) -> None:
         done = self.attempt(*words)

@@ -6,10 +6,10 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from holdfast import tables
 from holdfast.stack.server import StackError
 from holdfast.stack.settings import StackSettings
 from holdfast.stack.stack import Health, Stack
@@ -68,7 +68,7 @@ def kill(name: str) -> None:
 @app.command()
 def status() -> None:
     """Show what runs and what it answers; exits with 1 unless all is well."""
-    report = _stack().look()
+    report = _try(_stack().look)
     _out.print(_table(report))
     if not all(health.answers for health in report):
         raise typer.Exit(1)
@@ -95,17 +95,11 @@ def _try(do: Callable[[], T]) -> T:
 
 
 def _table(report: list[Health]) -> Table:
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("server", "process", "where", "answers"):
-        table.add_column(column, no_wrap=True)
+    table = tables.plain("server", "process", "where", "answers", yielding={"answers"})
     for health in report:
-        said = health.said.splitlines()[0][:70] if health.said else ""
-        table.add_row(
-            health.name,
-            str(health.pid or "-"),
-            health.address,
-            f"[green]{said}[/]" if health.answers else f"[red]{said}[/]",
-        )
+        said = health.said.splitlines()[0] if health.said else ""
+        style = "green" if health.answers else "red"
+        table.add_row(health.name, str(health.pid or "-"), health.address, tables.one_line(said, style))
     return table
 
 

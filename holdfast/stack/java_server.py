@@ -2,6 +2,7 @@
 
 import subprocess
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import ClassVar, Final
@@ -46,7 +47,7 @@ class JavaServer(Server):
         for file in self.files:
             (self.config_dir / file).write_text(rendered(self.name, file, self.values), "utf-8")
 
-    def launch(self) -> int:
+    def launch(self, began: Callable[[int], None]) -> None:
         with self.log.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own arguments
                 self.command(),
@@ -57,7 +58,7 @@ class JavaServer(Server):
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C in the terminal is not for the server
             )
-        return process.pid
+        began(process.pid)
 
 
 def rendered(server: str, file: str, values: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGINT
 from typing import Any, Final
@@ -68,8 +69,8 @@ class Postgres(Server):
     def variables(self) -> dict[str, str]:
         return {"HOLDFAST_POSTGRES_URL": self._server.url}
 
-    def launch(self) -> int:
-        return _started(self._server)
+    def launch(self, began: Callable[[int], None]) -> None:
+        _start(self._server, began)
 
     def ask(self) -> str:
         followers = asyncio.run(_value(self._server.url, _FOLLOWERS))
@@ -93,9 +94,9 @@ class PostgresReplica(Server):
     def variables(self) -> dict[str, str]:
         return {"HOLDFAST_POSTGRES_REPLICA_URLS": self._server.url}
 
-    def launch(self) -> int:
+    def launch(self, began: Callable[[int], None]) -> None:
         self._server.prepare()
-        return _started(self._server)
+        _start(self._server, began)
 
     def ask(self) -> str:
         status = asyncio.run(_value(self._server.url, "SELECT status FROM pg_stat_wal_receiver"))
@@ -108,14 +109,11 @@ class PostgresReplica(Server):
         return ReplicaPostgres(self.settings)
 
 
-def _started(server: EmbeddedPostgres) -> int:
+def _start(server: EmbeddedPostgres, began: Callable[[int], None]) -> None:
     try:
-        server.start()
+        server.start(began=began)
     except EmbeddedPostgresError as error:
         raise StackError(str(error)) from error
-    if server.pid is None:
-        raise StackError("Postgres ended as soon as it had started")
-    return server.pid
 
 
 async def _value(url: str, query: str) -> Any:

@@ -1,6 +1,7 @@
 """What the stack asks of each of its servers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import ClassVar
@@ -61,8 +62,11 @@ class Server(ABC):
         """Fetch and write what it needs before it can be started."""
 
     @abstractmethod
-    def launch(self) -> int:
-        """Start it, without waiting until it answers; its process id."""
+    def launch(self, began: Callable[[int], None]) -> None:
+        """Start it, without waiting until it answers. `began` gets its process id at once, before any wait.
+
+        It runs in its folder and writes its output to its log; by these it is known should nobody have noted it.
+        """
 
     @abstractmethod
     def ask(self) -> str:

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from holdfast.embedded_postgres import wait_until
+from holdfast.own_processes import ProcessId
 from holdfast.ports import PortTaken, taken_among
 from holdfast.stack import java
 from holdfast.stack.cassandra import Cassandra
 from holdfast.stack.elasticsearch import Elasticsearch
 from holdfast.stack.kafka import Kafka
+from holdfast.stack.leftovers import leftover
 from holdfast.stack.postgres import Postgres, PostgresReplica
 from holdfast.stack.records import Records
 from holdfast.stack.server import NoAnswer, Server, StackError
@@ -62,25 +65,23 @@ class Stack:
         """Start those that do not run, all of them unless some are named, and wait until each answers.
 
         Returns the names of those that it started. Raises PortsTakenError, JavaMissing or another StackError; what
-        had been started by then keeps running.
+        had been started by then keeps running. An interrupt ends what was started.
         """
         wanted = self._with_those_before(self._named(names))
         with self._locked():
-            missing = [server for server in wanted if self._records.living(server.name) is None]
+            missing = [server for server in wanted if self._adopted(server) is None]
             self._check_ports(missing)
             if any(server.needs_java for server in missing):
                 java.make_sure(self._tell)
             for server in missing:
                 self._tell(f"preparing {server.name}")
                 server.prepare()
-            for server in missing:
-                if server.after:
-                    self._wait(self._servers[server.after])
-                self._tell(f"starting {server.name}")
-                self._records.remember(server.name, server.launch())
-            for server in wanted:
-                self._wait(server)
-                self._tell(f"{server.name} answers")
+            with self._ended_if_interrupted(missing):
+                for server in missing:
+                    self._launch(server)
+                for server in wanted:
+                    self._wait(server)
+                    self._tell(f"{server.name} answers")
             self._write_environment()
         return [server.name for server in missing]
 
@@ -93,6 +94,7 @@ class Stack:
         """End one server without a word, as a power cut would; False where it did not run."""
         with self._locked():
             (server,) = self._named([name])
+            self._adopted(server)
             return self._records.kill(server.name)
 
     def look(self) -> list[Health]:
@@ -116,6 +118,32 @@ class Stack:
         }
         if any(taken.values()):
             raise PortsTakenError(taken)
+
+    def _adopted(self, server: Server) -> ProcessId | None:
+        """The server's process; one that a killed command left behind unrecorded is recorded from now on."""
+        found = self._records.living(server.name) or leftover(server)
+        if found is not None:
+            self._records.remember(server.name, found.pid)
+        return found
+
+    def _launch(self, server: Server) -> None:
+        if server.after:
+            self._wait(self._servers[server.after])
+        self._tell(f"starting {server.name}")
+        server.launch(partial(self._records.remember, server.name))
+
+    @contextmanager
+    def _ended_if_interrupted(self, servers: list[Server]) -> Iterator[None]:
+        """A server that fails is left to be looked at, but who interrupts the command wants nothing of it to stay."""
+        try:
+            yield
+        except StackError:
+            raise
+        except BaseException:
+            self._tell("ending what was started")
+            for server in reversed(servers):
+                self._stop(server)
+            raise
 
     def _wait(self, server: Server) -> None:
         """Raises StackError once the server has ended, or has not answered for long."""
@@ -141,13 +169,14 @@ class Stack:
             )
 
     def _stop(self, server: Server) -> bool:
+        self._adopted(server)
         stopped = self._records.stop(server.name, server.stop_signal, grace_seconds=STOP_SECONDS_MAX)
         if stopped:
             self._tell(f"{server.name} stopped")
         return stopped
 
     def _health(self, server: Server) -> Health:
-        process = self._records.living(server.name)
+        process = self._records.living(server.name) or leftover(server)
         if process is None:
             return Health(server.name, server.address, None, answers=False, said="does not run")
         try:

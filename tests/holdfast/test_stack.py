@@ -4,7 +4,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from holdfast.stack.cassandra import Cassandra
 from holdfast.stack.elasticsearch import Elasticsearch
 from holdfast.stack.java_server import DEPLOY, JavaServer, rendered
 from holdfast.stack.kafka import Kafka
+from holdfast.stack.records import Records
 from holdfast.stack.server import NoAnswer, Server, StackError
 from holdfast.stack.settings import StackSettings, variable
 from holdfast.stack.stack import SERVERS, PortsTakenError, Stack
@@ -56,12 +57,12 @@ class First(Server):
     def variables(self) -> dict[str, str]:
         return {f"HOLDFAST_{self.name.upper()}": "a b"}
 
-    def launch(self) -> int:
-        self.folder.mkdir(exist_ok=True)
+    def launch(self, began: Callable[[int], None] = lambda _: None) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             words = [sys.executable, "-c", self.program, str(*self.ports.values())]
-            _started.append(subprocess.Popen(words, stdout=log, stderr=log))
-        return _started[-1].pid
+            _started.append(subprocess.Popen(words, stdout=log, stderr=log, cwd=self.folder))
+        began(_started[-1].pid)
 
     def ask(self) -> str:
         try:
@@ -78,6 +79,25 @@ class Second(First):
     @property
     def ports(self) -> dict[str, int]:
         return {"valkey_port": self.settings.valkey_port}
+
+
+class Interrupted(First):
+    """Somebody presses Ctrl-C while it is waited for."""
+
+    name = "interrupted"
+
+    def ask(self) -> str:
+        raise KeyboardInterrupt
+
+
+class Unrecorded(First):
+    """Somebody presses Ctrl-C before its process is recorded."""
+
+    name = "unrecorded"
+
+    def launch(self, _began: Callable[[int], None] = lambda _: None) -> None:
+        super().launch()
+        raise KeyboardInterrupt
 
 
 class Broken(First):
@@ -146,16 +166,63 @@ def test_a_server_brings_the_one_that_it_needs(settings: StackSettings) -> None:
 
 def test_down_ends_what_was_started_and_nothing_else(settings: StackSettings) -> None:
     _stack(settings, First).up()
-    other = Second(settings)
-    other.launch()  # by somebody else
+    _read_along(settings, Second)
     assert _stack(settings).down() == ["first"]
     assert _started[0].wait(10) != 0
     assert _started[1].poll() is None
     assert _stack(settings).down() == []
 
 
+def test_a_server_that_nobody_recorded_is_taken_over(settings: StackSettings) -> None:
+    First(settings).launch()
+    assert _stack(settings, First).up() == []
+    (health,) = _stack(settings, First).look()
+    assert (health.pid, health.said) == (_started[0].pid, "here")
+    assert _started[0].poll() is None
+
+
+def test_a_server_that_nobody_recorded_is_ended_by_down(settings: StackSettings) -> None:
+    First(settings).launch()
+    assert _stack(settings, First).look()[0].pid == _started[0].pid
+    assert _stack(settings).down() == ["first"]
+    assert _started[0].wait(10) != 0
+    assert _stack(settings).up() == ["first", "second"]
+
+
+def test_who_reads_along_in_a_servers_folder_is_not_the_server(settings: StackSettings) -> None:
+    _read_along(settings, First)
+    assert _stack(settings, First).up() == ["first"]
+    assert _stack(settings, First).down() == ["first"]
+    assert _started[0].poll() is None
+
+
+@pytest.mark.parametrize("kind", [Interrupted, Unrecorded])
+def test_an_interrupt_ends_what_was_being_started_and_nothing_else(settings: StackSettings, kind: type[First]) -> None:
+    _stack(settings, Second, First).up(["first"])
+    settings = settings.model_copy(update={"kafka_port": settings.valkey_port})
+    with pytest.raises(KeyboardInterrupt):
+        _stack(settings, kind).up()
+    assert _started[1].wait(10) != 0
+    assert _started[0].poll() is None
+    assert _stack(settings, kind).down() == []
+
+
+def test_a_server_that_fails_to_answer_keeps_running_to_be_looked_at(settings: StackSettings) -> None:
+    class Mute(First):
+        start_seconds_max = 0.0
+
+        def ask(self) -> str:
+            raise NoAnswer("not a word")
+
+    with pytest.raises(StackError, match="not a word"):
+        _stack(settings, Mute).up()
+    assert _started[0].poll() is None
+    assert _stack(settings, Mute).down() == ["first"]
+
+
 def test_a_number_that_another_process_has_by_now_is_not_signalled(settings: StackSettings) -> None:
-    _stack(settings, First).up()
+    _read_along(settings, First)
+    Records(settings.dir / "run").remember("first", _started[0].pid)
     record = settings.dir / "run" / "first.json"
     record.write_text(re.sub(r'"started": \d+', '"started": 1', record.read_text("utf-8")), "utf-8")
     assert _stack(settings, First).down() == []
@@ -259,6 +326,23 @@ def test_a_test_without_java_skips_with_that_reason_and_fails_where_servers_are_
         with pytest.raises(java.JavaMissing):
             RealServers(settings).start("kafka")
         monkeypatch.delenv(name)
+
+
+def _read_along(settings: StackSettings, kind: type[Server]) -> None:
+    """What a person's shell does in the server's folder, or an editor."""
+    server = kind(settings)
+    server.folder.mkdir(parents=True, exist_ok=True)
+    server.log.touch()
+    words = [
+        sys.executable,
+        "-c",
+        f"import signal; log = open({str(server.log)!r}); print('up', flush=True); signal.pause()",
+    ]
+    reader = subprocess.Popen(words, cwd=server.folder, stdout=subprocess.PIPE)
+    _started.append(reader)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == b"up\n"
+    reader.stdout.close()
 
 
 def _program(path: Path, script: str) -> None:

@@ -1,6 +1,7 @@
 """The real servers of `make stack`: they answer, they end when told, and what they promised to keep they keep."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import asyncpg
@@ -14,6 +15,7 @@ from holdfast.own_processes import alive
 from holdfast.stack.records import Records
 from tests.conformance.waiting import until
 from tests.stack import RealServers, ReplicatedDatabase, ReplicatedPostgres, empty_stack
+from tests.system.running import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,23 @@ async def test_a_replica_catches_up_after_its_primary_was_killed(tried_stack: Re
         await until(lambda: replica.fetchval("SELECT count(*) = 2 FROM kept"), seconds=30)
     finally:
         await replica.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_server_whose_start_was_interrupted_is_not_lost(tried_stack: RealServers, number: signal.Signals) -> None:
+    with empty_stack(tried_stack) as servers:
+        folder = servers.settings.dir / "postgres" / "cluster"
+        with servers.background("start", "postgres") as starting:
+            wait_for((folder / "postmaster.pid").exists, "the server to be launched")
+            starting.send_signal(number)
+            assert starting.wait(60) != 0
+        if number is signal.SIGINT:
+            assert not (folder / "postmaster.pid").exists()
+        else:
+            assert servers.runs("postgres")
+        servers.start("postgres")
+        servers.stop("postgres")
+        assert not (folder / "postmaster.pid").exists()
 
 
 def test_what_runs_is_left_alone_and_a_taken_port_is_named(tried_stack: RealServers) -> None:

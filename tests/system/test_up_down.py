@@ -1,7 +1,6 @@
 """The command on the whole product: what `up` starts serves bookings, `down` leaves nothing, `up` finds it all again."""
 
 import os
-import shutil
 import signal
 import socket
 
@@ -11,7 +10,7 @@ import pytest
 from holdfast import health
 from holdfast.keeper import read_keeper_file
 from holdfast.ports import is_taken
-from holdfast.ray_head import ray_dir
+from holdfast.ray_head import kept_logs, ray_dir
 from tests.system.guests_and_houses import book, dinner, guest, hotel, restaurant, two_nights
 from tests.system.running import Running, free_settings, listening, wait_for
 
@@ -164,6 +163,8 @@ def test_down_leaves_nothing_and_up_finds_the_data_and_mends_what_broke(
         assert down.returncode == 0, down.stdout + down.stderr
         assert other.processes() == []
         assert "Holdfast is down" in down.stdout
+        assert not ray_dir(other.settings).exists()
+        assert list(kept_logs(other.settings).glob("session_*/raylet.out"))
         # HAProxy, replicas and agents are known by their ports too, should the search by mark have missed one.
         ports = [*other.settings.named_ports().values(), *other.settings.internal_ports()]
         assert [port for port in ports if is_taken("127.0.0.1", port)] == []
@@ -183,5 +184,4 @@ def test_down_leaves_nothing_and_up_finds_the_data_and_mends_what_broke(
         assert httpx.get(f"{other.express}{path}", headers=ada.headers, trust_env=False).json() == booking
     finally:
         other.command("down")
-        shutil.rmtree(ray_dir(other.settings))
     assert other.processes() == []
