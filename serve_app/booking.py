@@ -36,6 +36,7 @@ from serve_app.booking_models import (
     status_change_of,
     status_content,
 )
+from serve_app.doubt import cache_may_lie
 from serve_app.ended import EndedBookings
 from serve_app.errors import Code, Problem, document, ill_formed, invalid, not_found, problem_of
 from serve_app.operation import LOGGED_IN, ONLY_USERS, Call, Operation, Result, failed
@@ -219,7 +220,7 @@ class Bookings:
         if isinstance(outcome, Done):
             await self._note(outcome)
             return _shown(outcome.booking, replayed=outcome.replayed)
-        if isinstance(outcome, Unavailable) and outcome.trouble is Trouble.OUTCOME_UNKNOWN:
+        if cache_may_lie(outcome):
             await self._doubt(command.booking_id)
         if isinstance(outcome, Rejection) and outcome.reason is Reason.NOT_FOUND and self._ended is not None:
             return await self._ended.refusal(command)
@@ -244,11 +245,12 @@ class Bookings:
             cached = await self._cached.known(booking_id)
             if cached is not None:
                 return cached
+        era = b"" if self._cached is None else self._cached.era
         booking = await self._client.booking(booking_id)
         if booking is None and self._ended is not None:
             booking = await self._ended.by_id(booking_id)
         if isinstance(booking, Booking) and self._cached is not None:
-            await self._cached.fill(booking)
+            await self._cached.fill(booking, era)
         return booking
 
     async def _note(self, done: Done) -> None:

@@ -118,7 +118,12 @@ class CachedBookings(Protocol):
         """The booking as it stands; None where only the shard or the primary can tell."""
         ...
 
-    async def fill(self, booking: Booking) -> None: ...
+    @property
+    def era(self) -> bytes:
+        """What `fill` is to be given, had before the booking was read."""
+        ...
+
+    async def fill(self, booking: Booking, era: bytes) -> None: ...
 
 
 class Candidates(Protocol):

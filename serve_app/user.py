@@ -146,7 +146,7 @@ class Users:
         if user is None:
             return _NO_SUCH
         if call.version is not None and call.version != user.version:
-            return _STALE
+            return await self._stale(user)
         now = self._deps.clock()
         given = call.body.model_fields_set
         changed = replace(
@@ -166,13 +166,18 @@ class Users:
                 tokens_valid_from=None if password_hash is None else now,
             )
         except VersionConflict:
-            return None if call.version is None else _STALE
+            return None if call.version is None else await self._stale(user)
         except StoreError:
             # Lost on the way, it may have been written all the same.
             await self._deps.users.doubt(user.user_id)
             raise
         await self._deps.users.note(changed)
         return json_answer(user_content(changed), version=changed.version)
+
+    async def _stale(self, user: User) -> Problem:
+        """The caller may have the version from a cache that nobody told of the newer one, and is to read it there no more."""
+        await self._deps.users.doubt(user.user_id)
+        return _STALE
 
     async def _new_password_hash(self, call: Call[UpdateUserBody, None], password: str) -> str | Problem:
         """Whoever holds a token alone may not take the account over: the old password is asked for."""

@@ -15,6 +15,7 @@ from domain.rejection import Reason, Rejection
 from domain.vendor import VendorKind
 from serve_app.answer import json_answer
 from serve_app.auth import Tokens
+from serve_app.doubt import cache_may_lie
 from serve_app.errors import Code, Problem, forbidden, invalid, invalid_fields, not_found
 from serve_app.fields import INT32_MAX, Day, Line, QueryInt, Strict, fault_at
 from serve_app.login import BUSY, LoginBody, LoginDesk, too_many
@@ -188,7 +189,7 @@ class Vendors:
         command = UpdateVendor(vendor.vendor_id, call.account, changes_of(call.body), call.version)
         outcome = await self._deps.client.ask(command)
         if not isinstance(outcome, VendorDone):
-            if _cache_may_lie(outcome):
+            if cache_may_lie(outcome):
                 await self._deps.vendors.doubt(vendor.vendor_id)
             return _refused(outcome)
         await self._deps.vendors.note(outcome.vendor)
@@ -206,13 +207,3 @@ def _refused(outcome: Any) -> Rejection | Unavailable:
     if isinstance(outcome, Rejection | Unavailable):
         return outcome
     raise TypeError(f"a shard answered a vendor command with {type(outcome).__name__}")
-
-
-def _cache_may_lie(outcome: Any) -> bool:
-    """The change may be in the database without our knowing, or another's is that no cache was told of."""
-    match outcome:
-        case Unavailable(trouble=trouble):
-            return trouble is Trouble.OUTCOME_UNKNOWN
-        case Rejection(reason=reason):
-            return reason is Reason.VERSION_CONFLICT
-    return False

@@ -34,9 +34,14 @@ class BookingCache:
         booking = booking_from_json(cached)
         return booking if stands(booking, self._clock()) else None
 
-    async def fill(self, booking: Booking) -> None:
-        """Keep what the primary or the archive said."""
-        await self._cache.fill(_key(booking.booking_id), booking.version, booking_json(booking))
+    @property
+    def era(self) -> bytes:
+        """To be had before a booking is read, and given to `fill`."""
+        return self._cache.era
+
+    async def fill(self, booking: Booking, era: bytes) -> None:
+        """Keep what the primary or the archive said in an era, if that is not over."""
+        await self._cache.fill(_key(booking.booking_id), booking.version, booking_json(booking), era)
 
     async def note(self, booking: Booking, *, replayed: bool = False) -> None:
         """A booking was just written. One that is replayed is as it was then, which is not for others to read."""

@@ -52,7 +52,8 @@ class BookingLists:
         """At most `limit` bookings, newest start first; dates are the vendor's own."""
         zone = "UTC"
         if chosen.first is not None or chosen.last is not None:
-            zone = await (self._replicas or self._primary).time_zone(vendor_id)
+            # A replica may not have heard of a young vendor, or of its zone, and no stamp would tell.
+            zone = await self._primary.time_zone(vendor_id)
         asked = PageAsked(limit, after, chosen.status, *_instants(chosen, zone))
         return await self._page(_OfVendor(vendor_id), asked, chosen.current, now)
 

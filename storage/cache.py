@@ -2,7 +2,8 @@
 
 The database is written first and the cache afterwards. A writer whose note to the cache failed owes it: it reads nothing
 from the cache until it has paid, by putting a mark in the entry's place that no older version can cross, and goes on
-trying to pay by itself, for the sake of the other processes that read there.
+trying to pay by itself, for the sake of the other processes that read there. What no living process can pay any more is
+paid by a new era (see `cache_era`).
 """
 
 import asyncio
@@ -14,20 +15,21 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.cache_writes import DOUBTED, STAMP_DIGITS, VERSION_DIGITS, Entry, GatheredWrites
+from storage.cache_era import ERA, NEW_ERA
+from storage.cache_writes import DOUBTED, ERA_DIGITS, STAMP_DIGITS, VERSION_DIGITS, Entry, GatheredWrites
 from storage.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
 _PREFIX: Final = "holdfast:"
-_EVERYBODY: Final = f"{_PREFIX}stamp:everybody"
 _NEVER: Final = b"0" * STAMP_DIGITS
+_HEAD: Final = VERSION_DIGITS + ERA_DIGITS
 
-# The stamp of an owner, or of everybody if that is newer; the time; and a page, if it was kept under this very stamp.
+# The stamp of an owner, or the era if that is newer; the time; and a page, if it was kept under this very stamp.
 _LOOK: Final = f"""
 local stamp = redis.call('GET', KEYS[1]) or '{_NEVER.decode()}'
-local everybody = redis.call('GET', KEYS[2]) or ''
-if everybody > stamp then stamp = everybody end
+local era = redis.call('GET', KEYS[2]) or ''
+if era > stamp then stamp = era end
 local time = redis.call('TIME')
 local page = KEYS[3] ~= nil and redis.call('GET', KEYS[3])
 if page and string.sub(page, 1, {STAMP_DIGITS}) ~= stamp then page = false end
@@ -37,7 +39,7 @@ return {{stamp, time[1] .. string.format('%06d', time[2]), page}}
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """How an owner stands in the cache: the stamp now, how long ago it was set (None: a minute or more), the page."""
+    """How an owner stands in the cache: the stamp now, how long ago it was set (None: never, or long ago), the page."""
 
     stamp: bytes
     age_seconds: float | None
@@ -47,8 +49,8 @@ class Stamped:
 class VersionedCache:
     """Never raises for a cache that is away: a read misses, a write is owed, and for a moment nobody asks it again.
 
-    Writes of one process are gathered (see `cache_writes`). `redis` should have short timeouts and no retries of its
-    own. One event loop.
+    Writes of one process are gathered (see `cache_writes`). `redis` is one that `cache_client` made. A process that
+    notes writes says `begin` first. One event loop.
     """
 
     def __init__(
@@ -57,17 +59,20 @@ class VersionedCache:
         *,
         ttl_seconds: int = 300,
         rest_seconds: float = 1.0,
+        retry_seconds: float = 0.05,
         owed_max: int = 10_000,
     ) -> None:
         self._redis = redis
         self._rest_seconds = rest_seconds
+        self._retry_seconds = retry_seconds
         self._owed_max = owed_max
         self._writes = GatheredWrites(redis, ttl_seconds * 1000, self._failed)
         self._look = redis.register_script(_LOOK)
+        self._new_era = redis.register_script(NEW_ERA)
         self._owed: dict[str, int] = {}
         self._owed_stamps: dict[str, int] = {}
         self._times_owed = 0
-        self._overflows = self._overflows_paid = 0
+        self._eras_owed = self._eras_begun = 0
         self._asked_again_at = float("-inf")
         self._till = asyncio.Lock()
         self._paying: asyncio.Task[None] | None = None
@@ -75,11 +80,21 @@ class VersionedCache:
     @property
     def owes(self) -> bool:
         """Whether a write is still to be made good before anything is read from the cache."""
-        return self._owes_all or bool(self._owed) or bool(self._owed_stamps)
+        return self._owes_era or bool(self._owed) or bool(self._owed_stamps)
 
     @property
-    def _owes_all(self) -> bool:
-        return self._overflows > self._overflows_paid
+    def era(self) -> bytes:
+        """As last heard; to be had before the database is read, and given to `fill` with what was found there."""
+        return self._writes.era
+
+    @property
+    def _owes_era(self) -> bool:
+        return self._eras_owed > self._eras_begun
+
+    def begin(self) -> None:
+        """Owe a new era: who noted writes here before may have died owing, or before a note was made."""
+        self._eras_owed += 1
+        self._pay_soon()
 
     async def get(self, key: str) -> bytes | None:
         """The newest document that was put; None for a miss and for a cache that is away."""
@@ -87,36 +102,37 @@ class VersionedCache:
             return None
         try:
             await self._pay()
-            stored = await self._redis.get(_PREFIX + key)
+            stored, era = await self._redis.mget(_PREFIX + key, ERA)
         except (StoreUnavailable, RedisError, OSError) as error:
             self._rest(error)
             return None
-        if not isinstance(stored, bytes) or len(stored) <= VERSION_DIGITS:
+        self._writes.era = era if isinstance(era, bytes) else b""
+        if not isinstance(stored, bytes) or not era or stored[VERSION_DIGITS:_HEAD] != era:
             return None
-        return bytes(stored[VERSION_DIGITS:])
+        return bytes(stored[_HEAD:])
 
-    async def fill(self, key: str, version: int, document: bytes) -> None:
-        """Keep what was read from the database, unless a newer version is there already."""
+    async def fill(self, key: str, version: int, document: bytes, era: bytes) -> None:
+        """Keep what was read from the database in an era, unless that is over or a newer version is there already."""
         if not self._resting():
-            await asyncio.shield(self._writes.add(Entry(_PREFIX + key, version, document, owed=False)))
+            await asyncio.shield(self._writes.add(Entry(_PREFIX + key, version, document, era, owed=False)))
 
     async def put(self, key: str, version: int, document: bytes, stamps: Iterable[str] = ()) -> None:
         """Keep what was just written to the database, and set its owners' stamps; if that fails, it is owed."""
-        await self._note(Entry(_PREFIX + key, version, document), stamps)
+        await self._note(Entry(_PREFIX + key, version, document, self.era), stamps)
 
     async def mark(self, key: str, version: int, stamps: Iterable[str] = ()) -> None:
         """The database has this version at least: what is older is not read from the cache any more."""
-        await self._note(Entry(_PREFIX + key, version, b""), stamps)
+        await self._note(Entry(_PREFIX + key, version), stamps)
 
     async def doubt(self, key: str) -> None:
         """Nobody knows whether a write happened, or will yet: for a minute, everybody reads the database instead."""
-        await self._note(Entry(_PREFIX + key, DOUBTED, b""), ())
+        await self._note(Entry(_PREFIX + key, DOUBTED), ())
 
     async def look(self, owner: str, page: str | None = None) -> Stamped | None:
         """The owner's stamp, and the page that was kept under it; None for a cache that is away."""
         if self._resting():
             return None
-        keys = [_stamp(owner), _EVERYBODY, *([] if page is None else [_PREFIX + page])]
+        keys = [_stamp(owner), ERA, *([] if page is None else [_PREFIX + page])]
         try:
             await self._pay()
             stamp, time, kept = await self._look(keys=keys)
@@ -150,35 +166,30 @@ class VersionedCache:
             await asyncio.shield(self._writes.add(entry, names))
 
     async def _pay_later(self) -> None:
+        """At once and then often, and however long the others rest: until it is done, other processes may read what is old."""
         while self.owes:
-            await asyncio.sleep(self._rest_seconds)
             try:
                 await self._pay()
+                self._asked_again_at = float("-inf")
             except (StoreUnavailable, RedisError, OSError) as error:
                 self._rest(error)
+                await asyncio.sleep(self._retry_seconds)
 
     async def _pay(self) -> None:
         """Make good what failed. A write that comes in meanwhile and fails is owed again."""
         if not self.owes:
             return
         async with self._till:
-            if self._owes_all:
-                await self._clear()
+            if self._owes_era:
+                owed_eras = self._eras_owed
+                self._writes.era = await self._new_era(keys=[ERA])
+                self._eras_begun = owed_eras
             owed, stamps = self._owed.copy(), self._owed_stamps.copy()
             if owed or stamps:
-                marks = [Entry(key, version, b"") for key, version in owed.items()]
+                marks = [Entry(key, version) for key, version in owed.items()]
                 await self._writes.write(marks, list(stamps))
                 _strike(self._owed, owed)
                 _strike(self._owed_stamps, stamps)
-
-    async def _clear(self) -> None:
-        """Forget every entry, and let nobody's list or recent write be judged by a stamp that was lost."""
-        overflows = self._overflows
-        found = [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
-        for start in range(0, len(found), 1000):
-            await self._redis.unlink(*found[start : start + 1000])
-        await self._writes.write([], [_EVERYBODY])
-        self._overflows_paid = overflows
 
     def _failed(self, entries: Sequence[Entry], stamps: Sequence[str], error: StoreUnavailable) -> None:
         self._rest(error)
@@ -193,7 +204,10 @@ class VersionedCache:
         if len(self._owed) + len(self._owed_stamps) > self._owed_max:
             self._owed.clear()
             self._owed_stamps.clear()
-            self._overflows += 1
+            self._eras_owed += 1
+        self._pay_soon()
+
+    def _pay_soon(self) -> None:
         if self.owes and (self._paying is None or self._paying.done()):
             self._paying = asyncio.create_task(self._pay_later())
 

@@ -3,6 +3,9 @@
 A writer waits for its own write, so that whoever was answered sees it; a busy process makes few calls of many entries
 each. Besides entries, a write may carry *stamps*: keys whose value becomes the server's time, one for each owner whose
 bookings changed.
+
+A document is kept in the era which its writer knew (see `cache_era`). If that is over, what the writer knew may be, too:
+its version alone is kept, and whoever reads next asks the database.
 """
 
 import asyncio
@@ -13,9 +16,11 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.cache_era import ERA
 from storage.errors import StoreUnavailable
 
 VERSION_DIGITS: Final = 16
+ERA_DIGITS: Final = 16
 STAMP_DIGITS: Final = 16
 DOUBTED: Final = 10**VERSION_DIGITS - 1
 """A version above all others: its mark keeps an entry empty, whatever version anybody puts or fills."""
@@ -24,24 +29,28 @@ _DOUBTED_MS: Final = 60_000
 _STAMP_MS: Final = 60_000
 _ENTRIES_AT_ONCE: Final = 250
 
-# An entry is 16 digits of version and the document; a mark is the digits alone. Digits of equal length compare as text.
+# An entry is 16 digits of version, 16 of the era, and the document; a mark is the version's alone. Digits of equal length
+# compare as text.
 # A stamp is the server's time in microseconds, in 16 digits.
 _WRITE: Final = f"""
-local entries = #ARGV - 1
-for n = 1, entries do
-  local entry = ARGV[n + 1]
+local time = redis.call('TIME')
+local now = time[1] .. string.format('%06d', time[2])
+local era = redis.call('GET', KEYS[1])
+if not era then
+  era = now
+  redis.call('SET', KEYS[1], era)
+end
+for n = 2, #ARGV do
+  local entry = ARGV[n]
   local version = string.sub(entry, 1, {VERSION_DIGITS})
+  if string.sub(entry, {VERSION_DIGITS + 1}, {VERSION_DIGITS + ERA_DIGITS}) ~= era then entry = version end
   local stored = redis.call('GETRANGE', KEYS[n], 0, {VERSION_DIGITS - 1})
   if stored < version or (stored == version and #entry > {VERSION_DIGITS}) then
     redis.call('SET', KEYS[n], entry, 'PX', version == '{DOUBTED}' and {_DOUBTED_MS} or ARGV[1])
   end
 end
-if #KEYS > entries then
-  local time = redis.call('TIME')
-  local stamp = time[1] .. string.format('%06d', time[2])
-  for n = entries + 1, #KEYS do redis.call('SET', KEYS[n], stamp, 'PX', {_STAMP_MS}) end
-end
-return 1
+for n = #ARGV + 1, #KEYS do redis.call('SET', KEYS[n], now, 'PX', {_STAMP_MS}) end
+return era
 """
 
 
@@ -49,13 +58,19 @@ return 1
 class Entry:
     """A document under its version. An empty document is a mark: nothing to read, and no older version crosses it.
 
-    `owed` where the cache would be wrong without it, and not only slower.
+    `era` is the one that was known before the document was read or written. `owed` where the cache would be wrong
+    without the entry, and not only slower.
     """
 
     key: str
     version: int
-    document: bytes
+    document: bytes = b""
+    era: bytes = b""
     owed: bool = True
+
+    def stored(self) -> bytes:
+        kept = self.era + self.document if self.document and len(self.era) == ERA_DIGITS else b""
+        return b"%0*d%b" % (VERSION_DIGITS, self.version, kept)
 
 
 Failed = Callable[[Sequence[Entry], Sequence[str], StoreUnavailable], None]
@@ -63,12 +78,16 @@ Failed = Callable[[Sequence[Entry], Sequence[str], StoreUnavailable], None]
 
 
 class GatheredWrites:
-    """One call under way at a time. What fails is told to `failed` before the writers go on, who need not look."""
+    """One call under way at a time. What fails is told to `failed` before the writers go on, who need not look.
+
+    `era` is the cache's era as last heard, empty before that.
+    """
 
     def __init__(self, redis: Redis, ttl_ms: int, failed: Failed) -> None:
         self._script = redis.register_script(_WRITE)
         self._ttl = str(ttl_ms).encode()
         self._failed = failed
+        self.era = b""
         self._entries: list[Entry] = []
         self._stamps: set[str] = set()
         self._round: asyncio.Future[None] | None = None
@@ -91,10 +110,10 @@ class GatheredWrites:
             # The stamps go last, so that nobody keeps a list under a new stamp that an entry still contradicts.
             bumped = stamps if first + _ENTRIES_AT_ONCE >= len(entries) else ()
             # In bytes, which the driver passes on as they are: its own encoding would cost more than all the rest.
-            keys = [key.encode() for key in (*(entry.key for entry in some), *bumped)]
-            values = [b"%0*d%b" % (VERSION_DIGITS, entry.version, entry.document) for entry in some]
+            keys = [key.encode() for key in (ERA, *(entry.key for entry in some), *bumped)]
+            values = [entry.stored() for entry in some]
             try:
-                await self._script(keys=keys, args=[self._ttl, *values])
+                self.era = await self._script(keys=keys, args=[self._ttl, *values])
             except (RedisError, OSError) as error:
                 raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from error
 

@@ -27,9 +27,10 @@ class UserReads:
             cached = await self._cache.get(_key(user_id))
             if cached is not None:
                 return _user_from_json(cached)
+        era = b"" if self._cache is None else self._cache.era
         user = await self._accounts.user_by_id(user_id)
         if user is not None and self._cache is not None:
-            await self._cache.fill(_key(user_id), user.version, orjson.dumps(user))
+            await self._cache.fill(_key(user_id), user.version, orjson.dumps(user), era)
         return user
 
     async def note(self, user: User) -> None:

@@ -21,11 +21,12 @@ class VendorReads:
             cached = await self._cache.get(key)
             if cached is not None:
                 return vendor_from_json(cached)
+        era = b"" if self._cache is None else self._cache.era
         row = await self._database.row("vendor_facts", vendor_id)
         if row is None:
             return None
         if self._cache is not None:
-            await self._cache.fill(key, row["version"], row["facts"].encode())
+            await self._cache.fill(key, row["version"], row["facts"].encode(), era)
         return vendor_from_json(row["facts"])
 
     async def doubt(self, vendor_id: VendorId) -> None:

@@ -67,6 +67,8 @@ class Notes:
         self.told = []
         self.kept = None
         self.slow = None
+        self.era = b"before"
+        self.filled_in = []
 
     async def note(self, booking, *, replayed=False):
         if self.slow is not None:
@@ -79,8 +81,9 @@ class Notes:
     async def known(self, booking_id):
         return self.kept
 
-    async def fill(self, booking):
+    async def fill(self, booking, era):
         self.kept = booking
+        self.filled_in.append(era)
 
 
 @pytest.fixture
@@ -145,6 +148,13 @@ async def test_a_change_of_unknown_outcome_is_doubted(http, client, notes, write
 
 
 @pytest.mark.parametrize("write", [amend, cancel])
+async def test_who_had_an_old_version_is_not_shown_it_again(http, client, notes, write):
+    client.outcome = Rejection(Reason.VERSION_CONFLICT, "It has changed.")
+    assert (await write(http)).status_code == 412
+    assert notes.told == [HELD.booking_id]
+
+
+@pytest.mark.parametrize("write", [amend, cancel])
 async def test_a_change_whose_client_left_is_doubted(http, client, notes, write):
     client.outcome = None
     answer = asyncio.ensure_future(write(http))
@@ -165,6 +175,16 @@ async def test_single_reads_ask_the_cache_first_and_fill_it(http, client, notes)
     for path in (URL, f"{URL}/status", URL):
         assert (await http.get(path)).json()["status"] == "BLOCKED"
     assert (client.read, notes.kept) == (1, HELD)
+
+
+async def test_what_is_read_is_filled_in_the_era_from_before_the_read(http, client, notes):
+    async def read(_booking_id):
+        notes.era = b"after"
+        return HELD
+
+    client.booking = read
+    await http.get(URL)
+    assert notes.filled_in == [b"before"]
 
 
 async def test_who_waits_asks_the_shard(http, client, notes):

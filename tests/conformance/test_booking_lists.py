@@ -85,6 +85,7 @@ async def away(unused_tcp_port):
 async def redis(valkey_server):
     made = Redis.from_url(valkey_server.url, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
     await made.flushall()
+    await made.set("holdfast:era", f"{1:016d}")  # one that began just now would send everybody to the primary
     yield made
     await made.aclose()
 
@@ -318,6 +319,25 @@ async def test_dates_are_the_vendors_own_and_both_included(current, lists, archi
     assert await listed(lists, owners, BookingFilter(last=day)) == [last, first, before]
     for extreme in (BookingFilter(first=date.min), BookingFilter(last=date.max)):
         assert len(await listed(lists, owners, extreme)) == 4
+
+
+async def test_dates_are_those_of_a_vendor_whom_no_replica_knows_yet(reads, archive, cache, owners):
+    class Behind(BookingReads):
+        async def time_zone(self, _vendor_id):
+            return "UTC"
+
+        async def of_vendor(self, _vendor_id, asked, **_more):
+            self.asked = asked
+            return []
+
+    class Primary(BookingReads):
+        async def time_zone(self, _vendor_id):
+            return "Asia/Tokyo"
+
+    behind = Behind(None)
+    lists = BookingLists(Primary(None), archive, replicas=behind, pages=FirstPages(cache))
+    await listed(lists, owners, BookingFilter(current=True, first=date(2026, 12, 24)))
+    assert behind.asked.starts_from == datetime(2026, 12, 23, 15, tzinfo=UTC)
 
 
 class TestFirstPages:

@@ -1,6 +1,7 @@
 """The cache: newest version wins whatever the order, nothing breaks without it, and a failed write is made good first."""
 
 import asyncio
+import shutil
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,11 @@ from redis.backoff import NoBackoff
 from domain.booking import BookingStatus
 from domain.ids import UserId
 from domain.user import User
+from holdfast.embedded_valkey import EmbeddedValkey
 from storage.accounts import Accounts
 from storage.booking_cache import BookingCache
 from storage.cache import VersionedCache
+from storage.cache_era import cache_client
 from storage.cache_writes import Entry
 from storage.users import UserReads
 from storage.vendors import VendorReads
@@ -26,13 +29,16 @@ from tests.fakes.road import Road
 
 
 def client(url):
-    return Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0))
+    return cache_client(url, 0.5)
 
 
 @pytest.fixture
 async def redis(valkey_server):
     made = client(valkey_server.url)
     await made.flushall()
+    # The next connection begins an era, and none after it does.
+    await made.connection_pool.disconnect()
+    await made.ping()
     yield made
     await made.aclose()
 
@@ -40,6 +46,8 @@ async def redis(valkey_server):
 @pytest.fixture
 async def cache(redis):
     made = VersionedCache(redis, rest_seconds=0.02)
+    made.begin()
+    await until(paid(made))
     yield made
     await made.close()
 
@@ -60,9 +68,9 @@ async def test_a_document_comes_back(cache):
 async def test_versions_never_go_backwards(cache):
     await cache.put("a", 10, b"ten")
     await cache.put("a", 9, b"nine")
-    await cache.fill("a", 2, b"two")
+    await cache.fill("a", 2, b"two", cache.era)
     assert await cache.get("a") == b"ten"
-    await cache.fill("a", 11, b"eleven")
+    await cache.fill("a", 11, b"eleven", cache.era)
     assert await cache.get("a") == b"eleven"
 
 
@@ -75,7 +83,7 @@ async def test_without_a_server_it_misses_and_does_not_raise(free_port):
     redis = client(f"redis://127.0.0.1:{free_port}/0")
     cache = VersionedCache(redis, rest_seconds=0.01)
     await cache.put("a", 1, b"one")
-    await cache.fill("b", 1, b"one")
+    await cache.fill("b", 1, b"one", cache.era)
     assert await cache.get("a") is None
     assert cache.owes
     await cache.close()
@@ -112,16 +120,16 @@ async def test_a_failed_write_is_made_good_before_anything_is_read(redis, valkey
     assert await cache.get("a") is None
     other = VersionedCache(redis)
     assert await other.get("a") is None
-    await other.fill("a", 1, b"old")  # a slow reader of the old version
+    await other.fill("a", 1, b"old", other.era)  # a slow reader of the old version
     assert await other.get("a") is None
-    await other.fill("a", 2, b"new")
+    await other.fill("a", 2, b"new", other.era)
     assert await other.get("a") == b"new"
     await cache.close()
     await mine.aclose()
     await road.close()
 
 
-async def test_too_much_owed_empties_the_cache(redis, valkey_server):
+async def test_too_much_owed_makes_all_unread(redis, valkey_server):
     road = Road(int(valkey_server.url.rsplit(":", 1)[1].split("/")[0]))
     port = await road.open()
     mine = client(f"redis://127.0.0.1:{port}/0")
@@ -133,11 +141,108 @@ async def test_too_much_owed_empties_the_cache(redis, valkey_server):
         await cache.put(f"k{number}", 2, b"new")
     await road.open(port)
     await until(paid(cache))
-    assert await redis.get("holdfast:bystander") is None
+    other = VersionedCache(redis)
+    assert await other.get("bystander") is None
+    assert await cache.get("bystander") is None
     assert await redis.get("somebody elses") == b"y"
     await cache.close()
     await mine.aclose()
     await road.close()
+
+
+async def test_a_debt_is_paid_as_soon_as_the_server_answers(redis, valkey_server):
+    """However long the readers rest; and with that their rest is over, too."""
+    road = Road(int(valkey_server.url.rsplit(":", 1)[1].split("/")[0]))
+    port = await road.open()
+    mine = client(f"redis://127.0.0.1:{port}/0")
+    cache, other = VersionedCache(mine, rest_seconds=60, retry_seconds=0.01), VersionedCache(redis)
+    assert await cache.get("a") is None
+    await cache.put("a", 1, b"old")
+    await road.close()
+    await cache.put("a", 2, b"new")
+    assert await other.get("a") == b"old"
+    await road.open(port)
+    await until(paid(cache))
+    assert await other.get("a") is None
+    await cache.fill("a", 2, b"new", cache.era)
+    assert await cache.get("a") == await other.get("a") == b"new"
+    await cache.close()
+    await mine.aclose()
+    await road.close()
+
+
+async def test_what_a_dead_process_owed_is_paid_by_its_successor(cache, redis):
+    """Nobody knows any more what that was: nothing from before is believed, neither documents nor pages."""
+    looked = await cache.look("owner", "page")
+    await cache.keep("page", looked.stamp, b"old", 60_000)
+    await cache.put("a", 1, b"old")
+    assert await cache.get("a") == b"old"
+    successor = VersionedCache(redis)
+    successor.begin()
+    await until(paid(successor))
+    assert await cache.get("a") is None
+    looked = await cache.look("owner", "page")
+    assert (looked.document, looked.age_seconds < 5) == (None, True)
+    await cache.put("a", 2, b"new")
+    assert await cache.get("a") == await successor.get("a") == b"new"
+
+
+async def test_what_was_read_in_an_era_that_is_over_is_not_kept(cache, redis):
+    """The write that the successor's era makes good may have come after the read."""
+    era = cache.era
+    successor = VersionedCache(redis)
+    successor.begin()
+    await until(paid(successor))
+    await cache.fill("a", 1, b"old", era)
+    assert await successor.get("a") is None
+    await cache.fill("a", 1, b"one", cache.era)
+    assert await successor.get("a") == b"one"
+
+
+async def test_a_server_that_comes_back_with_what_it_once_held(tmp_path, free_port):
+    """Versions that it forgot are the newer ones: nothing that it brings back is believed."""
+    server = EmbeddedValkey(tmp_path / "now", free_port)
+    server.start()
+    redis = client(server.url)
+    cache = VersionedCache(redis, rest_seconds=0.01)
+    await cache.get("a")
+    await cache.put("a", 1, b"old", ["owner"])
+    looked = await cache.look("owner", "page")
+    await cache.keep("page", looked.stamp, b"old", 60_000)
+    shutil.copytree(tmp_path / "now", tmp_path / "then")
+    await cache.put("a", 2, b"new", ["owner"])
+    assert await cache.get("a") == b"new"
+    server.stop()
+    server = EmbeddedValkey(tmp_path / "then", free_port)
+    server.start()
+    try:
+        assert await redis_answers(cache) == (None, None)
+        await cache.put("a", 3, b"newer")
+        assert await cache.get("a") == b"newer"
+    finally:
+        await cache.close()
+        await redis.aclose()
+        server.stop()
+
+
+async def redis_answers(cache):
+    """The entry and the page, from the first look on that the server answers."""
+    looked = None
+
+    async def answered():
+        nonlocal looked
+        looked = await cache.look("owner", "page")
+        return looked is not None
+
+    await until(answered)
+    return await cache.get("a"), looked.document
+
+
+async def test_another_connection_to_the_same_server_begins_nothing(cache, valkey_server):
+    await cache.put("a", 1, b"one")
+    redis = client(valkey_server.url)
+    assert await VersionedCache(redis).get("a") == b"one"
+    await redis.aclose()
 
 
 class Counted(Redis):
@@ -165,13 +270,13 @@ async def test_writes_meanwhile_go_as_one_call(counted, redis):
     await cache.put("load the script", 1, b"x")
     counted.calls.clear()
     await asyncio.gather(*(cache.put(f"k{number}", 1, b"one") for number in range(100)))
-    assert counted.calls == [100]
+    assert counted.calls == [101]
     first = asyncio.ensure_future(cache.put("a", 1, b"one"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     others = [asyncio.ensure_future(cache.put(f"b{number}", 1, b"one", ["u"])) for number in range(50)]
     await asyncio.gather(first, *others)
-    assert counted.calls == [100, 1, 51]
+    assert counted.calls == [101, 2, 52]
     assert await VersionedCache(redis).get("b49") == b"one"
     await cache.close()
 
@@ -181,7 +286,7 @@ async def test_a_large_round_goes_in_calls_of_bounded_size(counted):
     await cache.put("load the script", 1, b"x")
     counted.calls.clear()
     await asyncio.gather(*(cache.put(f"k{number}", 1, b"one", ["u"]) for number in range(600)))
-    assert counted.calls == [250, 250, 101]
+    assert counted.calls == [251, 251, 102]
     assert await cache.get("k599") == b"one"
     await cache.close()
 
@@ -198,7 +303,7 @@ async def test_who_is_answered_has_written(cache, redis):
     for number in range(20):
         assert await other.get(f"k{number}") == b"one"
         assert (await other.look(f"o{number}")).age_seconds is not None
-    assert (await other.look("nobody")).age_seconds is None
+    assert (await other.look("nobody")).stamp == other.era
 
 
 async def test_a_mark_keeps_older_versions_out_and_leaves_its_own_alone(cache):
@@ -207,9 +312,9 @@ async def test_a_mark_keeps_older_versions_out_and_leaves_its_own_alone(cache):
     assert await cache.get("a") == b"three"
     await cache.mark("a", 4)
     assert await cache.get("a") is None
-    await cache.fill("a", 3, b"three")
+    await cache.fill("a", 3, b"three", cache.era)
     assert await cache.get("a") is None
-    await cache.fill("a", 4, b"four")
+    await cache.fill("a", 4, b"four", cache.era)
     assert await cache.get("a") == b"four"
 
 
@@ -259,9 +364,10 @@ async def test_a_stamp_that_failed_is_set_before_anything_is_read(redis, valkey_
 
 async def test_nobody_reads_while_a_debt_is_being_paid(redis):
     """Two readers at once: the second must not take the first one's paying for paid."""
-    await redis.set("holdfast:a", b"0" * 15 + b"1old")
     cache = VersionedCache(redis, rest_seconds=60)
-    cache._owe([Entry("holdfast:a", 2, b"")], [])
+    assert await cache.get("a") is None
+    await cache.put("a", 1, b"old")
+    cache._owe([Entry("holdfast:a", 2)], [])
     assert await asyncio.gather(cache.get("a"), cache.get("a"), cache.get("a")) == [None, None, None]
     await cache.close()
 
