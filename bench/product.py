@@ -57,7 +57,8 @@ def settings_beside(data_dir: Path, changes: Mapping[str, object] | None = None)
     """An installation that gets in the way of no other: its own folder and a stretch of free ports."""
     first = _free_stretch(len(_NAMED_PORTS) + INTERNAL_PORTS)
     ports = {name: first + place for place, name in enumerate(_NAMED_PORTS)}
-    chosen = {"data_dir": data_dir, "internal_port_first": first + len(_NAMED_PORTS), **ports, **(changes or {})}
+    # The baseline has nobody who carries its outbox on, so ours waits as well: on one machine they would share its cores.
+    chosen = {"consumers": "", "data_dir": data_dir, "internal_port_first": first + len(_NAMED_PORTS), **ports, **(changes or {})}
     return Settings.model_validate(chosen)
 
 

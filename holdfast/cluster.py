@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import Final
 
 from actors.supervisor_actor import create_supervisor
-from consumers.consumer import CONSUMERS
 from holdfast import ray_head
-from holdfast.consumers import consumer_configs
+from holdfast.consumers import consumer_configs, consumers_here
 from holdfast.deployments import deploy
 from holdfast.settings import Settings
 from holdfast.store_urls import postgres_url
@@ -47,7 +46,7 @@ async def _consumers_speak(settings: Settings, since: float) -> bool:
             with suppress(StoreUnavailable):
                 age = time.monotonic() - since
                 spoke = {row.name for row in await ConsumerStates(database).all() if row.seen_seconds_ago < age}
-                if spoke >= set(CONSUMERS):
+                if spoke >= set(consumers_here(settings)):
                     return True
             await asyncio.sleep(_POLL_SECONDS)
     finally:
@@ -60,7 +59,7 @@ def main() -> int:
     asyncio.run(_prepare_database(settings))
     ray = ray_head.connect(settings)
     started = time.monotonic()
-    supervisor = create_supervisor(replace(supervisor_config(settings), consumers=consumer_configs()))
+    supervisor = create_supervisor(replace(supervisor_config(settings), consumers=consumer_configs(settings)))
     ray.get(supervisor.pid.remote(), timeout=_SUPERVISOR_SECONDS)
     deploy(settings)
     if not asyncio.run(_consumers_speak(settings, started)):

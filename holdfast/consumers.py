@@ -153,10 +153,17 @@ _FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {
 }
 
 
-def consumer_configs() -> list[ConsumerConfig]:
+def consumers_here(settings: Settings) -> list[str]:
+    """Those that run in this installation."""
+    chosen = settings.consumers.split()
+    return [name for name in CONSUMERS if name in chosen]
+
+
+def consumer_configs(settings: Settings) -> list[ConsumerConfig]:
     """One process for each. They stand back behind booking: a letter may be a second late, a table may not."""
     return [
-        ConsumerConfig(name, "holdfast.consumers:make_consumer", niceness=_NICENESS.get(name, 10)) for name in CONSUMERS
+        ConsumerConfig(name, "holdfast.consumers:make_consumer", niceness=_NICENESS.get(name, 10))
+        for name in consumers_here(settings)
     ]
 
 

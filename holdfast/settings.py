@@ -116,6 +116,11 @@ class Settings(BaseSettings):
         description="an ended booking leaves the current tables for the archive this long after it last changed",
     )
     event_days: int = Field(default=7, ge=1, description="how long published events are kept in Postgres")
+    consumers: str = Field(
+        default="relay search_indexer archiver notifier",
+        pattern=r"^ *((relay|search_indexer|archiver|notifier) *)*$",
+        description="which consumers run here; one that is left out must run in another installation on the same database",
+    )
     parked_max: int = Field(
         default=100, ge=1, description="parked messages of one consumer before it stops and waits for an operator"
     )

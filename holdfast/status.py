@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from consumers.consumer import CONSUMERS
 from holdfast import health
+from holdfast.consumers import consumers_here
 from holdfast.keeper import embedded_servers, read_keeper_file
 from holdfast.ports import is_taken
 from holdfast.settings import Settings
@@ -65,12 +65,17 @@ def _services(settings: Settings) -> list[Line]:
 
 
 def _consumers(settings: Settings) -> list[Line]:
-    """What each said of itself last, as Postgres has it: neither Ray nor the gateway is asked."""
+    """What each said of itself last, as Postgres has it: neither Ray nor the gateway is asked.
+
+    Those that run in another installation are shown while they say something.
+    """
+    here = consumers_here(settings)
     try:
         rows = {row.name: row for row in asyncio.run(_said(settings))}
     except (StoreUnavailable, FileNotFoundError):
-        return [Line(_label(name), "unknown: no database", "", well=False) for name in CONSUMERS]
-    return [_consumer(name, rows.get(name)) for name in (*CONSUMERS, *sorted(rows.keys() - set(CONSUMERS)))]
+        return [Line(_label(name), "unknown: no database", "", well=False) for name in here]
+    elsewhere = sorted(row.name for row in rows.values() if row.seen_seconds_ago <= _SILENT_SECONDS)
+    return [_consumer(name, rows.get(name)) for name in (*here, *(name for name in elsewhere if name not in here))]
 
 
 async def _said(settings: Settings) -> list[ConsumerRow]:

@@ -48,6 +48,9 @@ class BookingCache:
         key, owners = _key(booking.booking_id), (of_user(booking.user_id), of_vendor(booking.vendor_id))
         if replayed:
             await self._cache.mark(key, booking.version, owners)
+        elif booking.version == 1:
+            # Nobody can have read it before, so there is nothing to put right; the first to ask for it fills it in.
+            await self._cache.stamp(owners)
         else:
             await self._cache.put(key, booking.version, booking_json(booking), owners)
 

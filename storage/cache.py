@@ -124,6 +124,10 @@ class VersionedCache:
         """The database has this version at least: what is older is not read from the cache any more."""
         await self._note(Entry(_PREFIX + key, version), stamps)
 
+    async def stamp(self, owners: Iterable[str]) -> None:
+        """Something of theirs was written that no entry could be older than; if that fails, it is owed."""
+        await self._note(None, owners)
+
     async def doubt(self, key: str) -> None:
         """Nobody knows whether a write happened, or will yet: for a minute, everybody reads the database instead."""
         await self._note(Entry(_PREFIX + key, DOUBTED), ())
@@ -158,10 +162,10 @@ class VersionedCache:
             self._paying.cancel()
             await asyncio.wait([self._paying])
 
-    async def _note(self, entry: Entry, stamps: Iterable[str]) -> None:
+    async def _note(self, entry: Entry | None, stamps: Iterable[str]) -> None:
         names = [_stamp(owner) for owner in stamps]
         if self._resting():
-            self._owe([entry], names)
+            self._owe([] if entry is None else [entry], names)
         else:
             await asyncio.shield(self._writes.add(entry, names))
 

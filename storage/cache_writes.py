@@ -93,9 +93,10 @@ class GatheredWrites:
         self._round: asyncio.Future[None] | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def add(self, entry: Entry, stamps: Iterable[str] = ()) -> asyncio.Future[None]:
+    def add(self, entry: Entry | None, stamps: Iterable[str] = ()) -> asyncio.Future[None]:
         """Take part in the next call. Everybody in the round has the same future: shield it before awaiting it."""
-        self._entries.append(entry)
+        if entry is not None:
+            self._entries.append(entry)
         self._stamps.update(stamps)
         if self._round is None:
             self._round = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ from domain.ids import UserId
 from domain.user import User
 from holdfast.embedded_valkey import EmbeddedValkey
 from storage.accounts import Accounts
-from storage.booking_cache import BookingCache
+from storage.booking_cache import BookingCache, of_user, of_vendor
 from storage.cache import VersionedCache
 from storage.cache_era import cache_client
 from storage.cache_writes import Entry
@@ -468,19 +468,30 @@ class TestBookings:
         return lambda now: BookingCache(cache, lambda: now)
 
     async def test_a_booking_comes_back_whole(self, of):
-        one = booking(vendor_id(1), 1)
+        one = replace(booking(vendor_id(1), 1), version=2)
         await of(OPENED).note(one)
         assert await of(OPENED).known(one.booking_id) == one
         assert await of(OPENED).known(booking(vendor_id(1), 2).booking_id) is None
 
     async def test_a_hold_is_believed_until_it_dies(self, of):
-        hold = booking(vendor_id(1), 1, status=BookingStatus.BLOCKED)
+        hold = replace(booking(vendor_id(1), 1, status=BookingStatus.BLOCKED), version=2)
         await of(OPENED).note(hold)
         assert await of(hold.hold_expires_at - timedelta(microseconds=1)).known(hold.booking_id) == hold
         assert await of(hold.hold_expires_at).known(hold.booking_id) is None
 
-    async def test_a_confirmed_one_is_believed_until_it_is_over(self, of):
+    async def test_a_new_one_is_filled_in_by_who_first_asks_and_its_owners_lists_are_stamped_at_once(self, of, cache):
         one = booking(vendor_id(1), 1)
+        owners = (of_user(one.user_id), of_vendor(one.vendor_id))
+        before = [(await cache.look(owner)).stamp for owner in owners]
+        await of(OPENED).note(one)
+        assert await of(OPENED).known(one.booking_id) is None
+        after = [(await cache.look(owner)).stamp for owner in owners]
+        assert all(now > then for then, now in zip(before, after, strict=True))
+        await of(OPENED).fill(one, of(OPENED).era)
+        assert await of(OPENED).known(one.booking_id) == one
+
+    async def test_a_confirmed_one_is_believed_until_it_is_over(self, of):
+        one = replace(booking(vendor_id(1), 1), version=2)
         await of(OPENED).note(one)
         assert await of(one.ends_at - timedelta(microseconds=1)).known(one.booking_id) == one
         assert await of(one.ends_at).known(one.booking_id) is None
@@ -493,6 +504,6 @@ class TestBookings:
         one = booking(vendor_id(1), 1)
         await of(OPENED).note(one, replayed=True)
         assert await of(OPENED).known(one.booking_id) is None
-        await of(OPENED).note(one)
+        await of(OPENED).fill(one, of(OPENED).era)
         await of(OPENED).note(cancelled(one).booking, replayed=True)
         assert await of(OPENED).known(one.booking_id) is None

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from consumers.consumer import CONSUMERS
 from holdfast import consumers, status
@@ -40,7 +41,30 @@ async def said(settings: Settings, name: str, state: str) -> ConsumerRow:
 
 def test_each_consumer_has_a_factory_and_an_actor() -> None:
     assert tuple(consumers._FACTORIES) == CONSUMERS
-    assert tuple(config.name for config in consumers.consumer_configs()) == CONSUMERS
+    assert tuple(config.name for config in consumers.consumer_configs(Settings())) == CONSUMERS
+
+
+def test_those_that_are_left_out_run_elsewhere() -> None:
+    chosen = Settings(consumers="notifier relay")
+    assert [config.name for config in consumers.consumer_configs(chosen)] == ["relay", "notifier"]
+    assert consumers.consumer_configs(Settings(consumers="")) == []
+    with pytest.raises(ValidationError):
+        Settings(consumers="relay notifiers")
+
+
+async def test_status_shows_those_elsewhere_while_they_say_something(settings: Settings) -> None:
+    database = Database(settings.postgres_url, "test", 1)
+    await ConsumerStates(database).say("relay", "reading", handled=0, lag=0, last_error="", node="n", pid=1)
+    await database.close()
+    here = settings.model_copy(update={"consumers": "archiver"})
+    lines = await asyncio.to_thread(status._consumers, here)
+    assert [line.what for line in lines] == ["archiver", "relay"]
+    import asyncpg
+
+    admin = await asyncpg.connect(settings.postgres_url)
+    await admin.execute("UPDATE consumer_state SET seen_at = now() - interval '90 seconds'")
+    await admin.close()
+    assert [line.what for line in await asyncio.to_thread(status._consumers, here)] == ["archiver"]
 
 
 @pytest.mark.parametrize("name", CONSUMERS)
