@@ -154,7 +154,7 @@ _FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {
 
 
 def consumers_here(settings: Settings) -> list[str]:
-    """Those that run in this installation."""
+    """Those that the settings have run."""
     chosen = settings.consumers.split()
     return [name for name in CONSUMERS if name in chosen]
 

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     consumers: str = Field(
         default="relay search_indexer archiver notifier",
         pattern=r"^ *((relay|search_indexer|archiver|notifier) *)*$",
-        description="which consumers run here; one that is left out must run in another installation on the same database",
+        description="which consumers run; the work of one that is left out waits until it runs again",
     )
     parked_max: int = Field(
         default=100, ge=1, description="parked messages of one consumer before it stops and waits for an operator"

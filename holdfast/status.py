@@ -67,15 +67,15 @@ def _services(settings: Settings) -> list[Line]:
 def _consumers(settings: Settings) -> list[Line]:
     """What each said of itself last, as Postgres has it: neither Ray nor the gateway is asked.
 
-    Those that run in another installation are shown while they say something.
+    One that is left out of the settings is shown while it still says something.
     """
     here = consumers_here(settings)
     try:
         rows = {row.name: row for row in asyncio.run(_said(settings))}
     except (StoreUnavailable, FileNotFoundError):
         return [Line(_label(name), "unknown: no database", "", well=False) for name in here]
-    elsewhere = sorted(row.name for row in rows.values() if row.seen_seconds_ago <= _SILENT_SECONDS)
-    return [_consumer(name, rows.get(name)) for name in (*here, *(name for name in elsewhere if name not in here))]
+    speaking = sorted(row.name for row in rows.values() if row.seen_seconds_ago <= _SILENT_SECONDS)
+    return [_consumer(name, rows.get(name)) for name in (*here, *(name for name in speaking if name not in here))]
 
 
 async def _said(settings: Settings) -> list[ConsumerRow]:

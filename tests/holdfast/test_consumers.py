@@ -44,7 +44,7 @@ def test_each_consumer_has_a_factory_and_an_actor() -> None:
     assert tuple(config.name for config in consumers.consumer_configs(Settings())) == CONSUMERS
 
 
-def test_those_that_are_left_out_run_elsewhere() -> None:
+def test_those_that_are_left_out_do_not_run() -> None:
     chosen = Settings(consumers="notifier relay")
     assert [config.name for config in consumers.consumer_configs(chosen)] == ["relay", "notifier"]
     assert consumers.consumer_configs(Settings(consumers="")) == []
@@ -52,7 +52,7 @@ def test_those_that_are_left_out_run_elsewhere() -> None:
         Settings(consumers="relay notifiers")
 
 
-async def test_status_shows_those_elsewhere_while_they_say_something(settings: Settings) -> None:
+async def test_status_shows_those_left_out_while_they_still_say_something(settings: Settings) -> None:
     database = Database(settings.postgres_url, "test", 1)
     await ConsumerStates(database).say("relay", "reading", handled=0, lag=0, last_error="", node="n", pid=1)
     await database.close()
