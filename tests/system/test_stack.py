@@ -38,7 +38,7 @@ async def test_kafka_keeps_what_it_acknowledged_when_it_is_killed(tried_stack: R
 
 
 def test_elasticsearch_answers_for_the_alias_of_the_session(elasticsearch_url: str) -> None:
-    assert httpx.put(f"{elasticsearch_url}-1", timeout=30).raise_for_status().json()["acknowledged"]
+    assert httpx.put(f"{elasticsearch_url}-answers", timeout=30).raise_for_status().json()["acknowledged"]
 
 
 def test_cassandra_keeps_what_it_acknowledged_when_it_is_killed(tried_stack: RealServers) -> None:
