@@ -64,13 +64,11 @@ class RayCalls:
         actor = await self._actor(shard_id)
         try:
             packed = await _bounded(getattr(actor, method).remote(*arguments), self._call_seconds + extra_seconds)
-        except TimeoutError as error:
-            self._actors.pop(shard_id, None)
-            raise CallTimedOut(f"shard {shard_id}: no answer in time") from error
-        except RayError as error:
+        except (RayError, TimeoutError) as error:
             # The name may belong to a successor by now.
             self._actors.pop(shard_id, None)
-            raise CallLost(f"shard {shard_id}: {type(error).__name__}") from error
+            lost = CallTimedOut if isinstance(error, TimeoutError) else CallLost
+            raise lost(f"shard {shard_id}: {type(error).__name__}") from error
         return unpack(packed)
 
     async def _actor(self, shard_id: int) -> Any:

@@ -5,10 +5,11 @@ It loads what consumers need and nothing of the services, so that four processes
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from actors.consumer_host import ConsumerConfig
+from actors.shard_host import utc_now
 from consumers.consumer import CONSUMERS, Consumer, ConsumerState
 from consumers.event import Handler
 from consumers.event_schema import decode
@@ -33,10 +34,6 @@ _LETTERS_AT_ONCE: Final = 20
 
 _NICENESS: Final = {"relay": 5, "search_indexer": 5}
 """The search shows a change within two seconds, so these two stand back less."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Bench:

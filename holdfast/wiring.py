@@ -5,7 +5,6 @@ builds its parts inside the event loop that will use them, and hands back what c
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
 
@@ -19,7 +18,7 @@ from actors.ray_client import RayCalls
 from actors.remote_client import RemoteClient
 from actors.remote_lane import RemoteLimits
 from actors.shard import Shard
-from actors.shard_host import ShardConfig
+from actors.shard_host import ShardConfig, utc_now
 from actors.supervisor import SupervisorLimits
 from actors.supervisor_actor import SupervisorConfig
 from holdfast import health, logs
@@ -60,10 +59,6 @@ SERVICES: Final = tuple(PREFIXES)
 
 _POOL_CONNECTIONS: Final = 8
 _REDIS_SECONDS: Final = 0.25
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def shard_configs(settings: Settings) -> list[ShardConfig]:

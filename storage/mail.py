@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from pathlib import Path
@@ -48,21 +49,16 @@ class SmtpMailer:
         self._smtp: aiosmtplib.SMTP | None = None
 
     async def send(self, message: EmailMessage) -> None:
-        kept = self._smtp is not None
-        try:
+        async with self._translated():
+            if self._smtp is not None:
+                try:
+                    await self._send(message)
+                except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
+                    # A server closes a connection that was idle for long; that says nothing of the message.
+                    await self.close()
+                else:
+                    return
             await self._send(message)
-        except (aiosmtplib.SMTPServerDisconnected, ConnectionError) as error:
-            await self.close()
-            if not kept:
-                raise StoreUnavailable(f"SMTP: {error}") from error
-            # A server closes a connection that was idle for long; that says nothing of the message.
-            await self._send_anew(message)
-        except aiosmtplib.SMTPException as error:
-            await self.close()
-            raise _of(error) from error
-        except (OSError, TimeoutError) as error:
-            await self.close()
-            raise StoreUnavailable(f"SMTP: {type(error).__name__}: {error}") from error
 
     async def close(self) -> None:
         smtp, self._smtp = self._smtp, None
@@ -73,9 +69,11 @@ class SmtpMailer:
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             smtp.close()
 
-    async def _send_anew(self, message: EmailMessage) -> None:
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        """The library's errors in our own words; whatever it was, the next message gets a new connection."""
         try:
-            await self._send(message)
+            yield
         except aiosmtplib.SMTPException as error:
             await self.close()
             raise _of(error) from error
