@@ -58,7 +58,13 @@ def settings_beside(data_dir: Path, changes: Mapping[str, object] | None = None)
     first = _free_stretch(len(_NAMED_PORTS) + INTERNAL_PORTS)
     ports = {name: first + place for place, name in enumerate(_NAMED_PORTS)}
     # The baseline has nobody who carries its outbox on, so ours waits as well: on one machine they would share its cores.
-    chosen = {"consumers": "", "data_dir": data_dir, "internal_port_first": first + len(_NAMED_PORTS), **ports, **(changes or {})}
+    chosen = {
+        "consumers": "",
+        "data_dir": data_dir,
+        "internal_port_first": first + len(_NAMED_PORTS),
+        **ports,
+        **(changes or {}),
+    }
     return Settings.model_validate(chosen)
 
 
