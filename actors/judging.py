@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from time import perf_counter
 from typing import Final
 
 from actors.client import JUDGED_MAX
@@ -20,8 +21,8 @@ LOADED_AT_ONCE: Final = 50
 JUDGED_AT_ONCE: Final = 20
 """Vendors that are judged, at 5 us each, before everybody else has a turn."""
 
-SEARCHED_AT_ONCE: Final = 5
-"""The same where other times of the day are looked for, which takes up to 150 us."""
+JUDGED_SECONDS: Final = 0.001
+"""Or fewer, once they took so long: other times of the day are looked for in 150 us, in a huge house in 10 ms."""
 
 RefusalToRead = Callable[[int], Awaitable[Unavailable | None]]
 """Why the shard may not answer for a bucket now."""
@@ -69,13 +70,15 @@ class Judging:
         async with self._looks.turn() as admitted:
             if not admitted:
                 return TOO_MANY_LOOK
-            at_once = SEARCHED_AT_ONCE if wish.alternatives_max else JUDGED_AT_ONCE
-            for start in range(0, len(vendor_ids), at_once):
-                for vendor_id in vendor_ids[start : start + at_once]:
-                    state = self._vendors.get(vendor_id) or loaded.get(vendor_id)
-                    if state is not None:
-                        verdicts.append(preview(state, wish, now=self._now()))
-                await asyncio.sleep(0)
+            judged, until = 0, perf_counter() + JUDGED_SECONDS
+            for vendor_id in vendor_ids:
+                state = self._vendors.get(vendor_id) or loaded.get(vendor_id)
+                if state is not None:
+                    verdicts.append(preview(state, wish, now=self._now()))
+                judged += 1
+                if judged == JUDGED_AT_ONCE or perf_counter() > until:
+                    await asyncio.sleep(0)
+                    judged, until = 0, perf_counter() + JUDGED_SECONDS
         return verdicts
 
 

@@ -20,18 +20,23 @@ from domain.local_time import (
 from domain.rejection import Rejection
 from domain.request import SeatRequest, seat_request, span_for
 from domain.search import SeatWish, Verdict, folded
-from domain.seating import can_seat
+from domain.seating import can_seat, fits_ever, seat_cost
 from domain.slots import DAY_MINUTES
 from domain.timing import Span
 from domain.vendor_facts import VendorFacts
 from domain.vendor_state import VendorState
+
+STARTS_COST_MAX: Final = 10_000
+"""How long other starts of a day are tried, in the unit of `seat_cost`: some 10 ms. A house of 30 kinds of table and combinations
+whose day has a start every five minutes stays below; of a larger one the starts far from the asked time are left out."""
 
 
 def preview(state: VendorState, wish: SeatWish, *, now: datetime) -> Verdict:
     """A vendor's answer to a wish; alternatives are looked for only where the wish itself cannot be granted.
 
     They are starts of the same vendor-local day, nearest first, the earlier of two that are equally near. A hotel has
-    none, and neither has a wish that makes no sense to the vendor, such as a type of seat that it does not have.
+    none, and neither has a wish that makes no sense to the vendor, such as a type of seat that it does not have, or that no
+    seat of its could ever grant. STARTS_COST_MAX says how long a very large house is looked at.
     """
     facts = state.facts
     requests = _requests(facts, wish)
@@ -82,12 +87,18 @@ def _other_starts(
     facts = state.facts
     if facts.starts is None or not isinstance(wish.when, SittingTime):
         return
+    plan = facts.plan
+    requests = [request for request in requests if fits_ever(plan, request, wish.price_max_minor)]
+    if not requests:
+        return
+    tries_max = max(wish.alternatives_max, STARTS_COST_MAX // (seat_cost(plan) * len(requests)))
     on_both_clocks = _minutes(facts, wish.when.starts_at)
     if on_both_clocks is None:
         return
     asked_minute, asked_local = on_both_clocks
     offered = (utc_minute(facts.time_zone, local) for local in facts.starts.starts_on(asked_local // DAY_MINUTES))
-    for _, minute in sorted((abs(minute - asked_minute), minute) for minute in offered if minute is not None):
+    nearest = sorted((abs(minute - asked_minute), minute) for minute in offered if minute is not None)
+    for _, minute in nearest[:tries_max]:
         other = SittingTime(instant_of(minute))
         if _can_take(state, [request._replace(when=other) for request in requests], wish.price_max_minor, now):
             yield other.starts_at

@@ -64,6 +64,17 @@ def can_seat(state: VendorState, request: SeatRequest, span: Span, price_max_min
     return _any_free(plan, request, taken, closed) or _combination(plan, request, taken, closed) is not None
 
 
+def fits_ever(plan: SeatPlan, request: SeatRequest, price_max_minor: int | None) -> bool:
+    """Whether any seat or combination takes such a party for such a price, when all are free."""
+    closed = bytearray() if price_max_minor is None else _dearer_closed(plan, bytearray(), price_max_minor)
+    return _any_free(plan, request, [], closed) or _combination(plan, request, [], closed) is not None
+
+
+def seat_cost(plan: SeatPlan) -> int:
+    """What one `can_seat` costs at most, in units of about a microsecond."""
+    return 1 + len(plan.classes) + 4 * len(plan.combinations) + len(plan) // 8
+
+
 def _dearer_closed(plan: SeatPlan, closed: ClosedSeats, price_max_minor: int) -> ClosedSeats:
     for start, end, _, _, _, _, price_minor in plan.classes:
         if price_minor == NO_PRICE or price_minor > price_max_minor:

@@ -1,6 +1,7 @@
 """Many vendors judged for one search: by both clients, loaded when memory lacks them, and never in the way of bookings."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 
@@ -114,10 +115,25 @@ async def test_bookings_go_on_between_a_few_vendors_and_the_next(house):
     while not asked.done():
         turns += 1
         await asyncio.sleep(0)
-    assert turns >= len(ids) / JUDGED_AT_ONCE
+    assert turns >= len(ids) // LOADED_AT_ONCE * (LOADED_AT_ONCE // JUDGED_AT_ONCE)
     assert isinstance(await booked, Done)
     # What was committed meanwhile shows in what is judged after it.
     assert not by_id(await asked)[ids[-1]].available
+
+
+async def test_slow_vendors_give_way_one_by_one(house, monkeypatch):
+    """However long one takes: others have their turn after it."""
+    ids = [vendor_id(number) for number in range(1, 9)]
+    shard = await opened(house, ids)
+    await shard.judge(ids, WISH)
+    clock = itertools.count()
+    monkeypatch.setattr("actors.judging.perf_counter", lambda: next(clock))
+    asked = asyncio.ensure_future(shard.judge(ids, WISH))
+    turns = 0
+    while not asked.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= len(ids)
 
 
 async def test_a_changed_vendor_is_judged_by_its_new_facts(house):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,9 @@ from domain.decide import decide_hold
 from domain.event import HoldPlaced
 from domain.ids import booking_id_from
 from domain.money import Money
-from domain.preview import preview
+from domain.preview import STARTS_COST_MAX, preview
 from domain.search import SeatWish, Verdict, folded
+from domain.seating import can_seat, seat_cost
 from domain.vendor import Closure, Policy, StayRules, Vendor
 from tests.domain.desk import GUEST, VENDOR_ID, Desk, at, day, hotel, restaurant, room, service, table, utc
 from tests.fakes.cheap_enough import cheap_enough
@@ -208,6 +210,47 @@ def test_other_times_are_of_seats_that_are_cheap_enough_and_of_the_type() -> Non
     wish = SeatWish(SittingTime(at("24T19:30")), 2, "fenster", alternatives_max=3, price_max_minor=5)
     assert preview(desk.state, wish, now=desk.now).alternatives == (utc("24T18:00"), utc("24T21:00"))
     assert preview(desk.state, replace(wish, price_max_minor=9), now=desk.now).available
+
+
+def counting_looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for each time of the day that is tried."""
+    looks: list[int] = []
+
+    def counted(*asked: Any) -> bool:
+        looks.append(1)
+        return can_seat(*asked)
+
+    monkeypatch.setattr("domain.preview.can_seat", counted)
+    return looks
+
+
+def test_a_house_that_could_never_take_the_party_for_the_price_is_not_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seats = [table(f"T{number}", 8, price=Money(1000, "EUR")) for number in range(50)]
+    desk = Desk(restaurant(table("bait", 1, price=Money(1, "EUR")), *seats, services=(service("00:00", "23:55", 5),)))
+    looks = counting_looks(monkeypatch)
+    wish = SeatWish(SittingTime(at("24T19:00")), 2, price_max_minor=1, alternatives_max=3)
+    assert preview(desk.state, wish, now=desk.now) == Verdict(VENDOR_ID, available=False)
+    assert len(looks) == 1
+
+
+def test_a_huge_full_house_is_looked_at_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its tables is another class, and all are closed that day: the worst that the API lets in."""
+    closed = (Closure(date(2026, 12, 24), date(2026, 12, 24)),)
+    seats = [table(f"T{number}", 2 + number, closures=closed) for number in range(500)]
+    desk = Desk(restaurant(*seats, services=(service("00:00", "23:55", 5),)))
+    looks = counting_looks(monkeypatch)
+    wish = SeatWish(SittingTime(at("24T19:00")), 2, alternatives_max=3)
+    assert not preview(desk.state, wish, now=desk.now).available
+    assert len(looks) == 1 + STARTS_COST_MAX // seat_cost(desk.state.facts.plan)
+    assert len(looks) < 20
+
+
+def test_a_house_of_common_size_is_looked_through_to_its_last_start() -> None:
+    seats = [table(f"T{number}", 2 + number % 8, quantity=3) for number in range(16)]
+    desk = Desk(restaurant(*seats, services=(service("00:00", "23:55", 5),)))
+    assert STARTS_COST_MAX // seat_cost(desk.state.facts.plan) > 24 * 60 // 5
 
 
 @pytest.mark.parametrize("asked", ["Séparée", "separee", "SEPAREE", "se\u0301pare\u0301e"])
