@@ -1,12 +1,13 @@
-"""The second post: letters that a receiver's server put off, tried again ever less often for two days."""
+"""The second post: letters that a receiver's server put off, tried again ever less often for two days.
+
+Each is taken by itself, so that what was told meanwhile is known, and leased, so that a second post beside this one takes
+another. Whatever is wrong with one letter, the others go on.
+"""
 
 import asyncio
 import logging
 from contextlib import suppress
 from datetime import timedelta
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 from typing import Final
 
 from consumers.consumer import ConsumerState
@@ -22,7 +23,9 @@ TRIES_MAX: Final = 17
 
 _WAIT_FIRST: Final = timedelta(minutes=5)
 _WAIT_LAST: Final = timedelta(hours=4)
-_AT_ONCE: Final = 20
+_SEND_SECONDS_MAX: Final = 120.0
+_LEASE: Final = timedelta(minutes=5)
+"""Longer than one sending may take."""
 
 
 def wait_after(tries: int) -> timedelta:
@@ -54,8 +57,7 @@ class SecondPost:
         """Go round now and then until `stop`; goes on by itself where the mail server or the database was away."""
         while not self._stopping.is_set():
             try:
-                while await self.deliver() and not self._stopping.is_set():
-                    pass
+                await self.deliver()
                 self._said = "reading"
             except StoreUnavailable as error:
                 self._last_error = f"{type(error).__name__}: {error}"
@@ -65,31 +67,39 @@ class SecondPost:
         self._said = "left"
 
     async def deliver(self) -> int:
-        """Try some of those that are due, and say how many. Raises StoreUnavailable."""
-        due = await self._notifications.due(_AT_ONCE)
-        for one in due:
+        """Try those that are due until told to stop, and say how many. Raises StoreUnavailable."""
+        tried = 0
+        while not self._stopping.is_set() and (one := await self._notifications.take_due(_LEASE)) is not None:
             await self._try(one)
+            tried += 1
             self._handled += 1
-        return len(due)
+        return tried
 
     async def _try(self, one: Deferred) -> None:
         if one.superseded:
             await self._notifications.give_up(one.event, "the guest was told of something newer meanwhile")
             return
-        message = message_from_bytes(one.message, policy=default)
-        if not isinstance(message, EmailMessage):
-            raise TypeError("the policy makes another kind of message")
         try:
-            await self._mailer.send(message)
+            async with asyncio.timeout(_SEND_SECONDS_MAX):
+                await self._mailer.send(one.letter)
+        except StoreUnavailable:
+            raise
         except MailDeferred as error:
-            if one.tries < TRIES_MAX:
-                await self._notifications.defer(one.event, one.message, str(error), wait_after(one.tries))
-            else:
-                await self._give_up(one, error)
+            await self._put_off(one, error)
         except MailRefused as error:
             await self._give_up(one, error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, this letter alone is to blame
+            _log.exception("booking %s version %d cannot be told of now", one.event.booking_id, one.event.version)
+            self._last_error = f"{type(error).__name__}: {error}"
+            await self._put_off(one, error)
         else:
             await self._notifications.sent(one.event)
+
+    async def _put_off(self, one: Deferred, error: Exception) -> None:
+        if one.tries < TRIES_MAX:
+            await self._notifications.defer(one.event, one.letter, str(error), wait_after(one.tries))
+        else:
+            await self._give_up(one, error)
 
     async def _give_up(self, one: Deferred, error: Exception) -> None:
         _log.warning("booking %s version %d cannot be told of: %s", one.event.booking_id, one.event.version, error)

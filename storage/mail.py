@@ -3,8 +3,10 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from email.policy import SMTP as SMTP_POLICY
 from pathlib import Path
 from typing import Final, Protocol
@@ -27,18 +29,41 @@ class MailDeferred(Exception):
     """The server will not take this message now, and perhaps later: greylisting, a full mailbox, an unknown domain."""
 
 
+class MailStopped(MailDeferred):
+    """The server closed or fell silent at this message and is well otherwise: a bad moment, or its word on the receiver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as it goes over the wire, and between whom: what is kept for another try goes out as it was written.
+
+    Nobody reads the addresses out of the content again: the parser knows none in UTF-8.
+    """
+
+    sender: str
+    recipient: str
+    content: bytes
+
+    @property
+    def utf8(self) -> bool:
+        """Whether an address has no other form (RFC 6531)."""
+        return not (self.sender + self.recipient).isascii()
+
+
 class Mailer(Protocol):
-    async def send(self, message: EmailMessage) -> None:
-        """Returns once the message was taken over. Raises StoreUnavailable, MailDeferred or MailRefused."""
+    async def send(self, letter: Envelope) -> None:
+        """Returns once the message was taken over. Raises StoreUnavailable, MailStopped, MailDeferred or MailRefused."""
         ...
 
     async def close(self) -> None: ...
 
 
-def as_bytes(message: EmailMessage) -> bytes:
-    """As it goes over the wire; in UTF-8 only where an address has no other form (RFC 6532)."""
-    plain = all(address.addr_spec.isascii() for address in message["To"].addresses)
-    return message.as_bytes(policy=SMTP_POLICY.clone(utf8=not plain))
+def sealed(message: EmailMessage) -> Envelope:
+    """From its first sender to its first receiver; in seven bits, which every server takes, but for an address in UTF-8."""
+    (sender, *_), (recipient, *_) = message["From"].addresses, message["To"].addresses
+    letter = Envelope(sender.addr_spec, recipient.addr_spec, b"")
+    policy = SMTP_POLICY.clone(utf8=letter.utf8, cte_type="7bit")
+    return replace(letter, content=message.as_bytes(policy=policy))
 
 
 class SmtpMailer:
@@ -48,25 +73,28 @@ class SmtpMailer:
         self._connect = connect
         self._smtp: aiosmtplib.SMTP | None = None
 
-    async def send(self, message: EmailMessage) -> None:
-        async with self._translated():
-            if self._smtp is not None:
-                try:
-                    await self._send(message)
-                except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
-                    # A server closes a connection that was idle for long; that says nothing of the message.
-                    await self.close()
-                else:
-                    return
-            await self._send(message)
+    async def send(self, letter: Envelope) -> None:
+        try:
+            async with self._translated():
+                await self._send_somehow(letter)
+        except StoreUnavailable as error:
+            async with self._translated():
+                await self._greet(letter.sender)
+            raise MailStopped(str(error)) from error
 
     async def close(self) -> None:
-        smtp, self._smtp = self._smtp, None
-        if smtp is None:
+        if self._smtp is None:
             return
         try:
-            await smtp.quit()
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
+            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                await self._smtp.quit()
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Without a word, which the server may not be in a state to hear."""
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
             smtp.close()
 
     @asynccontextmanager
@@ -78,15 +106,41 @@ class SmtpMailer:
             await self.close()
             raise _of(error) from error
         except (OSError, TimeoutError) as error:
-            await self.close()
+            self._hang_up()
             raise StoreUnavailable(f"SMTP: {type(error).__name__}: {error}") from error
+        except BaseException:
+            self._hang_up()  # cut off in the midst of a message, say: the server still waits for the rest of it
+            raise
 
-    async def _send(self, message: EmailMessage) -> None:
+    async def _send_somehow(self, letter: Envelope) -> None:
+        if self._smtp is not None:
+            try:
+                await self._send(letter)
+            except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
+                # A server closes a connection that was idle for long; that says nothing of the message.
+                self._hang_up()
+            else:
+                return
+        await self._send(letter)
+
+    async def _send(self, letter: Envelope) -> None:
+        smtp = await self._connected()
+        options = ["SMTPUTF8", "BODY=8BITMIME"] if letter.utf8 else []
+        await smtp.sendmail(letter.sender, [letter.recipient], letter.content, mail_options=options)
+
+    async def _greet(self, sender: str) -> None:
+        """Whether the server takes mail from us at all, by a connection of its own and no letter."""
+        await self.close()
+        smtp = await self._connected()
+        await smtp.mail(sender, encoding="utf-8")
+        await smtp.rset()
+
+    async def _connected(self) -> aiosmtplib.SMTP:
         if self._smtp is None:
             smtp = self._connect()
             await smtp.connect()
             self._smtp = smtp
-        await self._smtp.send_message(message)
+        return self._smtp
 
 
 class FolderMailer:
@@ -95,22 +149,23 @@ class FolderMailer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, letter: Envelope) -> None:
         try:
-            await asyncio.to_thread(self._write, message)
+            await asyncio.to_thread(self._write, letter.content)
         except OSError as error:
             raise StoreUnavailable(f"the mail folder: {error}") from error
 
     async def close(self) -> None:
         return
 
-    def _write(self, message: EmailMessage) -> None:
+    def _write(self, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = message["Message-ID"].strip("<>").replace("/", "-")
+        headers = BytesHeaderParser(policy=SMTP_POLICY).parsebytes(content)
+        name = headers["Message-ID"].strip("<>").replace("/", "-")
         # Under another name first: whoever looks never sees half a message.
         part = self._folder / f".{name}.part"
         with part.open("wb") as file:
-            file.write(as_bytes(message))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.rename(self._folder / f"{name}.eml")

@@ -1,6 +1,5 @@
 """Which notifications went out: one row for each event and channel, begun before the sending and marked after it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -11,7 +10,8 @@ import asyncpg
 
 from domain.ids import BookingId
 from storage.event_log import Topic
-from storage.postgres import Database
+from storage.mail import Envelope
+from storage.postgres import Database, printable
 
 
 class Begun(Enum):
@@ -44,7 +44,7 @@ class Deferred:
     event: NotificationKey
     tries: int
     superseded: bool
-    message: bytes
+    letter: Envelope
 
 
 _SEND: Final = "begun"
@@ -57,27 +57,29 @@ class NotificationLog:
         self._database = database
 
     async def begin(self, event: NotificationKey) -> Begun:
-        """Note the intent. A booking's older version is superseded by a newer one that was told already."""
+        """Note the intent. A booking's older version is superseded by a newer one that was told already, or will be."""
         state: str = await self._database.value("begin_notification", *event.columns)
         return Begun.SEND if state == _SEND else Begun.DONE
 
     async def sent(self, event: NotificationKey) -> None:
         await self._database.value("notification_sent", *event.columns)
 
-    async def defer(self, event: NotificationKey, message: bytes, error: str, wait: timedelta) -> None:
-        """Keep the message for another try after so long."""
-        await self._database.value("defer_notification", *event.columns, message, error, wait)
+    async def defer(self, event: NotificationKey, letter: Envelope, error: str, wait: timedelta) -> None:
+        """Keep the letter for another try after so long."""
+        columns = (*event.columns, letter.sender, letter.recipient, letter.content, printable(error), wait)
+        await self._database.value("defer_notification", *columns)
 
     async def give_up(self, event: NotificationKey, error: str) -> None:
         """Nobody will ever take it: its receiver is refused, or was tried for too long, or a newer one was told."""
-        await self._database.value("give_notification_up", *event.columns, error)
+        await self._database.value("give_notification_up", *event.columns, printable(error))
 
-    async def due(self, notifications_max: int) -> Sequence[Deferred]:
-        """Those that may be tried again now, the longest due first."""
-        return [
-            Deferred(_key(row), row["tries"], row["superseded"], row["message"])
-            for row in await self._database.rows("notifications_due", notifications_max)
-        ]
+    async def take_due(self, lease: timedelta) -> Deferred | None:
+        """The one that has been due for longest, if any. Nobody else gets it for so long, and then it is due again."""
+        row = await self._database.row("take_notification_due", lease)
+        if row is None:
+            return None
+        letter = Envelope(row["sender"], row["recipient"], row["message"])
+        return Deferred(_key(row), row["tries"], row["superseded"], letter)
 
     async def told(self, booking_id: BookingId, topic: Topic, channel: str) -> bool:
         """Whether the guest was ever told of such an event of the booking."""

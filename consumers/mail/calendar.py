@@ -1,6 +1,6 @@
 """A booking as a calendar file (RFC 5545, RFC 5546) that mail programs take as an invitation, its change or its end."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -22,15 +22,16 @@ def calendar_file(
 ) -> bytes:
     """One event. Its UID stays for the booking's whole life and its SEQUENCE grows with the version.
 
-    `organizer` is the address that the mail comes from. Times are the vendor's own, with their zone's rules enclosed.
+    `organizer` is the address that the mail comes from. Times are the vendor's own, with their zone's rules enclosed,
+    where they say which instant is meant.
     """
     zone = ZoneInfo(vendor.time_zone)
     event = Event()
     event.add("uid", f"{booking.booking_id}@holdfast")
     event.add("sequence", booking.version - 1)
     event.add("dtstamp", booking.updated_at)
-    event.add("dtstart", booking.starts_at.astimezone(zone))
-    event.add("dtend", booking.ends_at.astimezone(zone))
+    event.add("dtstart", _moment(booking.starts_at, zone))
+    event.add("dtend", _moment(booking.ends_at, zone))
     event.add("summary", summary)
     event.add("description", description)
     event.add("location", one_line(", ".join(filter(None, (vendor.name, vendor.address, vendor.city)))))
@@ -53,6 +54,12 @@ def calendar_file(
     )
     content: bytes = calendar.to_ical()
     return content
+
+
+def _moment(instant: datetime, zone: ZoneInfo) -> datetime:
+    """In the zone's time, or in UTC in the hour that clocks go through again: its times mean the first one (RFC 5545)."""
+    local = instant.astimezone(zone)
+    return instant.astimezone(UTC) if local.fold else local
 
 
 def _address(email: str, name: str) -> vCalAddress:

@@ -30,10 +30,10 @@ class Records:
             draft.replace(self._file(server))
 
     def living(self, server: str) -> ProcessId | None:
-        """The process that was started for the server, if it still lives."""
+        """The process that was started for the server, if it still lives. A record that a power cut tore is none."""
         try:
             process = ProcessId(**json.loads(self._file(server).read_text("utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):
             return None
         return process if alive(process) else None
 

@@ -121,9 +121,13 @@ CREATE TABLE notification (
     tries integer NOT NULL DEFAULT 0,
     next_try_at timestamptz,
     error text,
+    sender text,
+    recipient text,
     message bytea,
     PRIMARY KEY (booking_id, version, topic, channel)
 );
+COMMENT ON COLUMN notification.sender IS 'From whom the letter goes, kept while it is deferred and no longer.';
+COMMENT ON COLUMN notification.recipient IS 'To whom the letter goes, kept while it is deferred and no longer.';
 COMMENT ON COLUMN notification.message IS 'The letter itself, kept while it is deferred and no longer.';
 CREATE INDEX notification_deferred ON notification (next_try_at) WHERE state = 'deferred';
 COMMENT ON TABLE notification IS

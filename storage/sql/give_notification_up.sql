@@ -1,5 +1,5 @@
 -- give_notification_up: the notification of event ($1 booking, $2 version, $3 topic) by channel $4 is tried no more ($5 why).
 UPDATE notification
-SET state = 'refused', error = $5, message = NULL, next_try_at = NULL
+SET state = 'refused', error = $5, sender = NULL, recipient = NULL, message = NULL, next_try_at = NULL
 WHERE booking_id = $1 AND version = $2 AND topic = $3 AND channel = $4
 RETURNING state

@@ -1,5 +1,6 @@
 """A real SMTP server in the test's process: keeps what it takes, and refuses what it is told to refuse."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,22 +14,45 @@ from aiosmtpd.controller import Controller
 
 @dataclass
 class Postbox:
-    """`refusals` are answered in turn to the next messages, before anything is taken."""
+    """`refusals` are answered in turn to the next messages, before anything is taken.
+
+    It closes at whatever comes for an address of `closes_for`, or at whatever comes at all. `seconds` is what it takes
+    over each message.
+    """
 
     port: int
     taken: list[EmailMessage] = field(default_factory=list)
+    taken_for: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    closes_for: set[str] = field(default_factory=set)
+    closes: bool = False
+    seconds: float = 0.0
 
     @property
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
 
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd's name
+        if self.closes:
+            return "421 busy"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd's name
+        if address in self.closes_for:
+            return "421 4.7.0 too many messages for this receiver"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        await asyncio.sleep(self.seconds)
         if self.refusals:
             return self.refusals.pop(0)
         message = message_from_bytes(envelope.content, policy=default)
         assert isinstance(message, EmailMessage)
         self.taken.append(message)
+        self.taken_for += envelope.rcpt_tos
         return "250 taken"
 
 
