@@ -104,11 +104,12 @@ class Users:
         now = deps.clock()
         user_id = UserId(UUID(int=deps.random_bits(), version=4))
         user = User(user_id, 1, body.email, body.name, now, now, body.phone, body.locale)
+        era = deps.users.era
         try:
             await deps.accounts.create_user(user, password_hash)
         except EmailTaken:
             return EMAIL_TAKEN
-        await deps.users.note(user)
+        await deps.users.note(user, era)
         return json_answer(user_content(user), status=201, version=1)
 
     async def login(self, call: Call[LoginBody, None]) -> Result:
@@ -158,6 +159,7 @@ class Users:
         if changed == user and password_hash is None:
             return json_answer(user_content(user), version=user.version)
         changed = replace(changed, version=user.version + 1, updated_at=now)
+        era = self._deps.users.era
         try:
             await self._deps.accounts.update_user(
                 changed,
@@ -171,7 +173,7 @@ class Users:
             # Lost on the way, it may have been written all the same.
             await self._deps.users.doubt(user.user_id)
             raise
-        await self._deps.users.note(changed)
+        await self._deps.users.note(changed, era)
         return json_answer(user_content(changed), version=changed.version)
 
     async def _stale(self, user: User) -> Problem:

@@ -154,11 +154,12 @@ class Vendors:
             password_hash = await deps.passwords.hash(body.password)
         except PasswordsBusy:
             return BUSY
+        era = deps.vendors.era
         outcome = await deps.client.ask(CreateVendor(vendor, body.email, password_hash))
         if not isinstance(outcome, VendorDone):
             return _refused(outcome)
         made = outcome.vendor
-        await deps.vendors.note(made)
+        await deps.vendors.note(made, era)
         return json_answer(vendor_content(made, email=body.email), status=201, version=made.version)
 
     async def login(self, call: Call[LoginBody, None]) -> Result:
@@ -187,12 +188,13 @@ class Vendors:
         if misplaced:
             return invalid_fields(misplaced)
         command = UpdateVendor(vendor.vendor_id, call.account, changes_of(call.body), call.version)
+        era = self._deps.vendors.era
         outcome = await self._deps.client.ask(command)
         if not isinstance(outcome, VendorDone):
             if cache_may_lie(outcome):
                 await self._deps.vendors.doubt(vendor.vendor_id)
             return _refused(outcome)
-        await self._deps.vendors.note(outcome.vendor)
+        await self._deps.vendors.note(outcome.vendor, era)
         email = await self._deps.accounts.vendor_email(vendor.vendor_id)
         return json_answer(vendor_content(outcome.vendor, email=email), version=outcome.vendor.version)
 

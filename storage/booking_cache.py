@@ -36,15 +36,18 @@ class BookingCache:
 
     @property
     def era(self) -> bytes:
-        """To be had before a booking is read, and given to `fill`."""
+        """To be had before a booking is read or written, and given to `fill` or `note`."""
         return self._cache.era
 
     async def fill(self, booking: Booking, era: bytes) -> None:
         """Keep what the primary or the archive said in an era, if that is not over."""
         await self._cache.fill(_key(booking.booking_id), booking.version, booking_json(booking), era)
 
-    async def note(self, booking: Booking, *, replayed: bool = False) -> None:
-        """A booking was just written. One that is replayed is as it was then, which is not for others to read."""
+    async def note(self, booking: Booking, era: bytes = b"", *, replayed: bool = False) -> None:
+        """A booking was written in an era; without one only its version is kept, and the next reader fills it in.
+
+        One that is replayed is as it was then, which is not for others to read.
+        """
         key, owners = _key(booking.booking_id), (of_user(booking.user_id), of_vendor(booking.vendor_id))
         if replayed:
             await self._cache.mark(key, booking.version, owners)
@@ -52,7 +55,7 @@ class BookingCache:
             # Nobody can have read it before, so there is nothing to put right; the first to ask for it fills it in.
             await self._cache.stamp(owners)
         else:
-            await self._cache.put(key, booking.version, booking_json(booking), owners)
+            await self._cache.put(key, booking.version, booking_json(booking), era, owners)
 
     async def doubt(self, booking_id: BookingId) -> None:
         """A change of the booking may have happened or not: everybody reads the primary for a while."""
@@ -79,13 +82,12 @@ class FirstPages:
         found = await self._cache.look(owner, None if limit is None else _page(owner, limit))
         if found is None:
             return Looked(None, wrote_lately=True, stamp=None)
-        lately = found.age_seconds is not None and found.age_seconds < WROTE_LATELY_SECONDS
         bookings = None
         if found.document is not None:
             bookings = bookings_from_json(found.document)
             if not all(stands(booking, now) for booking in bookings):
                 bookings = None
-        return Looked(bookings, lately, found.stamp)
+        return Looked(bookings, found.age_seconds < WROTE_LATELY_SECONDS, found.stamp)
 
     async def keep(self, owner: str, limit: int, looked: Looked, bookings: Sequence[Booking], seconds: float) -> None:
         """`looked` from before the bookings were read; `seconds` is what is left of the page's life."""

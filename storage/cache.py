@@ -22,15 +22,19 @@ from storage.errors import StoreUnavailable
 _log = logging.getLogger(__name__)
 
 _PREFIX: Final = "holdfast:"
-_NEVER: Final = b"0" * STAMP_DIGITS
 _HEAD: Final = VERSION_DIGITS + ERA_DIGITS
 
-# The stamp of an owner, or the era if that is newer; the time; and a page, if it was kept under this very stamp.
+# The stamp of an owner, or the era if that is newer; the time; and a page, if it was kept under this very stamp. A server
+# without an era has lost all that was noted, and so begins one: everybody may have written just before.
 _LOOK: Final = f"""
-local stamp = redis.call('GET', KEYS[1]) or '{_NEVER.decode()}'
-local era = redis.call('GET', KEYS[2]) or ''
-if era > stamp then stamp = era end
 local time = redis.call('TIME')
+local stamp = redis.call('GET', KEYS[1])
+local era = redis.call('GET', KEYS[2])
+if not era then
+  era = time[1] .. string.format('%06d', time[2])
+  redis.call('SET', KEYS[2], era)
+end
+if not stamp or era > stamp then stamp = era end
 local page = KEYS[3] ~= nil and redis.call('GET', KEYS[3])
 if page and string.sub(page, 1, {STAMP_DIGITS}) ~= stamp then page = false end
 return {{stamp, time[1] .. string.format('%06d', time[2]), page}}
@@ -39,10 +43,10 @@ return {{stamp, time[1] .. string.format('%06d', time[2]), page}}
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """How an owner stands in the cache: the stamp now, how long ago it was set (None: never, or long ago), the page."""
+    """How an owner stands in the cache: the stamp now, how long ago it was set or the era began, the page."""
 
     stamp: bytes
-    age_seconds: float | None
+    age_seconds: float
     document: bytes | None
 
 
@@ -84,7 +88,7 @@ class VersionedCache:
 
     @property
     def era(self) -> bytes:
-        """As last heard; to be had before the database is read, and given to `fill` with what was found there."""
+        """As last heard, empty before that; to be had before the database is read or written, for `fill` and `put`."""
         return self._writes.era
 
     @property
@@ -116,9 +120,12 @@ class VersionedCache:
         if not self._resting():
             await asyncio.shield(self._writes.add(Entry(_PREFIX + key, version, document, era, owed=False)))
 
-    async def put(self, key: str, version: int, document: bytes, stamps: Iterable[str] = ()) -> None:
-        """Keep what was just written to the database, and set its owners' stamps; if that fails, it is owed."""
-        await self._note(Entry(_PREFIX + key, version, document, self.era), stamps)
+    async def put(self, key: str, version: int, document: bytes, era: bytes, stamps: Iterable[str] = ()) -> None:
+        """Keep what was written to the database in an era, and set its owners' stamps; if that fails, it is owed.
+
+        Of an era that is over, or of none, the version alone is kept: a newer write may have been noted in it and lost.
+        """
+        await self._note(Entry(_PREFIX + key, version, document, era), stamps)
 
     async def mark(self, key: str, version: int, stamps: Iterable[str] = ()) -> None:
         """The database has this version at least: what is older is not read from the cache any more."""
@@ -143,8 +150,7 @@ class VersionedCache:
         except (StoreUnavailable, RedisError, OSError) as error:
             self._rest(error)
             return None
-        age = None if stamp == _NEVER else (int(time) - int(stamp)) / 1e6
-        return Stamped(stamp, age, None if kept is None else kept[STAMP_DIGITS:])
+        return Stamped(stamp, (int(time) - int(stamp)) / 1e6, None if kept is None else kept[STAMP_DIGITS:])
 
     async def keep(self, page: str, stamp: bytes, document: bytes, ttl_ms: int) -> None:
         """A page for a short while. `stamp` is the one that stood before the page was read from the database."""

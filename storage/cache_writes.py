@@ -45,7 +45,7 @@ for n = 2, #ARGV do
   local version = string.sub(entry, 1, {VERSION_DIGITS})
   if string.sub(entry, {VERSION_DIGITS + 1}, {VERSION_DIGITS + ERA_DIGITS}) ~= era then entry = version end
   local stored = redis.call('GETRANGE', KEYS[n], 0, {VERSION_DIGITS - 1})
-  if stored < version or (stored == version and #entry > {VERSION_DIGITS}) then
+  if stored < version or (stored == version and (#entry > {VERSION_DIGITS} or version == '{DOUBTED}')) then
     redis.call('SET', KEYS[n], entry, 'PX', version == '{DOUBTED}' and {_DOUBTED_MS} or ARGV[1])
   end
 end

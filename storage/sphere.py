@@ -26,8 +26,10 @@ def point_km(location: Location) -> tuple[float, float, float]:
 
 
 def chord_km(distance_km: float) -> float:
-    """The straight line between points that are so far apart over the ground."""
-    return 2 * EARTH_RADIUS_KM * sin(min(distance_km / (2 * EARTH_RADIUS_KM), pi / 2))
+    """The straight line between points that are so far apart over the ground; half the earth or more bounds nothing."""
+    if distance_km >= pi * EARTH_RADIUS_KM:
+        return 4 * EARTH_RADIUS_KM  # twice the longest: how opposite points come out of rounding does not matter
+    return 2 * EARTH_RADIUS_KM * sin(distance_km / (2 * EARTH_RADIUS_KM))
 
 
 def distance_km(one: Location, other: Location) -> float:

@@ -27,16 +27,21 @@ class UserReads:
             cached = await self._cache.get(_key(user_id))
             if cached is not None:
                 return _user_from_json(cached)
-        era = b"" if self._cache is None else self._cache.era
+        era = self.era
         user = await self._accounts.user_by_id(user_id)
         if user is not None and self._cache is not None:
             await self._cache.fill(_key(user_id), user.version, orjson.dumps(user), era)
         return user
 
-    async def note(self, user: User) -> None:
-        """Put a user that was just written into the cache, or see to it that no older one is read from there."""
+    @property
+    def era(self) -> bytes:
+        """The cache's, to be had before a user is written, and given to `note`."""
+        return b"" if self._cache is None else self._cache.era
+
+    async def note(self, user: User, era: bytes = b"") -> None:
+        """Put a user that was written in an era into the cache, or see to it that no older one is read from there."""
         if self._cache is not None:
-            await self._cache.put(_key(user.user_id), user.version, orjson.dumps(user))
+            await self._cache.put(_key(user.user_id), user.version, orjson.dumps(user), era)
 
     async def doubt(self, user_id: UserId) -> None:
         """A write of the user may have happened or not: read the database for a while."""

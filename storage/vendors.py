@@ -21,7 +21,7 @@ class VendorReads:
             cached = await self._cache.get(key)
             if cached is not None:
                 return vendor_from_json(cached)
-        era = b"" if self._cache is None else self._cache.era
+        era = self.era
         row = await self._database.row("vendor_facts", vendor_id)
         if row is None:
             return None
@@ -34,10 +34,15 @@ class VendorReads:
         if self._cache is not None:
             await self._cache.doubt(_key(vendor_id))
 
-    async def note(self, vendor: Vendor) -> None:
-        """Put a vendor that was just committed into the cache, or see to it that no older one is read from there."""
+    @property
+    def era(self) -> bytes:
+        """The cache's, to be had before a vendor is written, and given to `note`."""
+        return b"" if self._cache is None else self._cache.era
+
+    async def note(self, vendor: Vendor, era: bytes = b"") -> None:
+        """Put a vendor that was written in an era into the cache, or see to it that no older one is read from there."""
         if self._cache is not None:
-            await self._cache.put(_key(vendor.vendor_id), vendor.version, vendor_json(vendor))
+            await self._cache.put(_key(vendor.vendor_id), vendor.version, vendor_json(vendor), era)
 
 
 def _key(vendor_id: VendorId) -> str:

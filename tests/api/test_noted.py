@@ -1,4 +1,4 @@
-"""What the booking service tells the cache: every write before its answer, and every write that nobody can be sure of."""
+"""What the services tell the cache: every write before its answer, and every write that nobody can be sure of."""
 
 import asyncio
 from dataclasses import replace
@@ -7,15 +7,24 @@ from uuid import UUID
 
 import httpx
 import pytest
+from limits.aio.storage import MemoryStorage
 
-from actors.outcome import Done, Trouble, Unavailable
+from actors.outcome import Done, Trouble, Unavailable, VendorDone
 from domain.booking import BookingStatus
 from domain.command import Role
+from domain.ids import UserId
 from domain.rejection import Reason, Rejection
+from domain.user import User
 from serve_app.auth import Tokens
 from serve_app.booking import BookingDeps, booking_app
+from serve_app.passwords import Passwords
+from serve_app.rate_limits import RateLimitPolicy, RateLimits
+from serve_app.user import UserDeps, user_app
+from serve_app.vendor import VendorDeps, vendor_app
+from storage.accounts import Accounts
+from tests.api.driving import restaurant
 from tests.api.in_process import KEYS
-from tests.conformance.stores import booking
+from tests.conformance.stores import booking, house
 from tests.fakes.houses import guest, vendor_id
 
 V = vendor_id(1)
@@ -37,6 +46,8 @@ class Validity:
 
 TOKENS = Tokens(KEYS, Validity(), now)
 HEADERS = {"Authorization": f"Bearer {TOKENS.issue(Role.USER, UUID(int=guest(1).account_id.int))}"}
+HOUSE_HEADERS = {"Authorization": f"Bearer {TOKENS.issue(Role.VENDOR, V)}"}
+ADA = User(UserId(guest(1).account_id), 1, "ada@example.org", "Ada", now(), now())
 
 
 class Client:
@@ -65,15 +76,17 @@ class Client:
 class Notes:
     def __init__(self):
         self.told = []
+        self.eras = []
         self.kept = None
         self.slow = None
         self.era = b"before"
         self.filled_in = []
 
-    async def note(self, booking, *, replayed=False):
+    async def note(self, booking, era=b"", *, replayed=False):
         if self.slow is not None:
             await self.slow.wait()
         self.told.append((booking, replayed))
+        self.eras.append(era)
 
     async def doubt(self, booking_id):
         self.told.append(booking_id)
@@ -187,6 +200,27 @@ async def test_what_is_read_is_filled_in_the_era_from_before_the_read(http, clie
     assert notes.filled_in == [b"before"]
 
 
+@pytest.mark.parametrize("write", [amend, cancel])
+async def test_a_change_is_noted_in_the_era_from_before_it(http, client, notes, write):
+    async def ask(_command):
+        notes.era = b"after"
+        return Done(CONFIRMED)
+
+    client.ask = ask
+    assert (await write(http)).is_success
+    assert notes.eras == [b"before"]
+
+
+async def test_what_was_waited_for_is_noted_in_the_era_from_before_the_wait(http, client, notes):
+    async def settled(_booking, _seconds):
+        notes.era = b"after"
+        return CONFIRMED
+
+    client.settled = settled
+    await http.get(f"{URL}/status", headers={"Prefer": "wait=5"})
+    assert (notes.told, notes.eras) == ([(CONFIRMED, False)], [b"before"])
+
+
 async def test_who_waits_asks_the_shard(http, client, notes):
     notes.kept, client.newest = HELD, CONFIRMED
     response = await http.get(f"{URL}/status", headers={"Prefer": "wait=5"})
@@ -196,3 +230,85 @@ async def test_who_waits_asks_the_shard(http, client, notes):
 async def test_what_the_cache_knows_is_not_for_everybody(http, notes):
     notes.kept = replace(HELD, user_id=guest(2).account_id)
     assert (await http.get(URL)).status_code == 404
+
+
+class Reads:
+    """Reads of vendors or of guests, whose cache begins an era with the next write."""
+
+    def __init__(self, found):
+        self.found = found
+        self.era = b"before"
+        self.noted = []
+
+    def write(self):
+        self.era = b"after"
+
+    async def by_id(self, _id):
+        return self.found
+
+    async def note(self, written, era=b""):
+        self.noted.append((written.version, era))
+
+
+class Books(Accounts):
+    """Accounts that begin an era with each write."""
+
+    def __init__(self, users):
+        super().__init__(None)
+        self._users = users
+
+    async def user_by_id(self, _user_id):
+        return self._users.found
+
+    async def create_user(self, _user, _password_hash):
+        self._users.write()
+
+    async def update_user(self, _user, **_more):
+        self._users.write()
+
+    async def vendor_email(self, _vendor_id):
+        return "house@example.org"
+
+
+@pytest.fixture
+def passwords():
+    made = Passwords(memory_kib=64, passes=1)
+    yield made
+    made.close()
+
+
+def limits():
+    return RateLimits(MemoryStorage(), RateLimitPolicy(), lambda _name: None)
+
+
+@pytest.mark.parametrize("created", [True, False])
+async def test_a_vendor_is_noted_in_the_era_from_before_its_write(client, passwords, created):
+    vendors = Reads(house(V))
+
+    async def ask(_command):
+        vendors.write()
+        return VendorDone(vendors.found)
+
+    client.ask = ask
+    deps = VendorDeps(client, Books(None), vendors, TOKENS, passwords, limits(), now, lambda: V.int)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(vendor_app(deps)), base_url="http://test") as http:
+        if created:
+            answer = await http.post("/vendor/create", json=restaurant())
+        else:
+            answer = await http.put(f"/vendor/{V}", json={"name": "New"}, headers=HOUSE_HEADERS)
+    assert answer.is_success
+    assert vendors.noted == [(1, b"before")]
+
+
+@pytest.mark.parametrize("created", [True, False])
+async def test_a_guest_is_noted_in_the_era_from_before_the_write(passwords, created):
+    users = Reads(ADA)
+    deps = UserDeps(Books(users), users, TOKENS, passwords, limits(), now, lambda: 1)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(user_app(deps)), base_url="http://test") as http:
+        if created:
+            body = {"email": ADA.email, "password": "correct horse", "name": "Ada"}
+            answer = await http.post("/user/create", json=body)
+        else:
+            answer = await http.put(f"/user/{ADA.user_id}", json={"name": "Countess"}, headers=HEADERS)
+    assert answer.is_success
+    assert users.noted == [(1 if created else 2, b"before")]
