@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from domain.booking import Booking
+from domain.money import Money
 from domain.vendor import Vendor
 from storage.event_log import Topic
 
@@ -27,7 +28,19 @@ class VendorHappened:
     vendor: Vendor
 
 
-Happened: TypeAlias = BookingHappened | VendorHappened
+@dataclass(frozen=True, slots=True)
+class PaymentRefunded:
+    """Money that came too late has gone back. `payment_number` and `refund_number` name it among a booking's, for ever."""
+
+    event_id: str
+    topic: Topic
+    booking: Booking
+    payment_number: int
+    refund_number: int
+    refunded: Money
+
+
+Happened: TypeAlias = BookingHappened | VendorHappened | PaymentRefunded
 
 
 class Handler(Protocol):

@@ -56,9 +56,21 @@ class BookedSeatDocument(_Document):
 
 
 class TermsDocument(_Document):
+    """`deposit_version` is None where the writer knew of none yet: then a deposit was the first version's."""
+
     deposit: MoneyDocument | None
     cancel_before_hours: int
     keep_on_late_cancel_percent: int
+    by_hand: bool = False
+    deposit_version: int | None = None
+
+    def to_domain(self) -> Terms:
+        version = self.deposit_version
+        if version is None:
+            version = 0 if self.deposit is None else 1
+        return Terms(
+            _money(self.deposit), self.cancel_before_hours, self.keep_on_late_cancel_percent, self.by_hand, version
+        )
 
 
 class ContactDocument(_Document):
@@ -95,9 +107,12 @@ class BookingDocument(_Document):
     cancel_reason: str | None = None
     no_show_at: Instant | None = None
     deposit_waived: bool = False
+    deposit_paid: bool = False
+    cancelled_late: bool = False
+    bill_minor: int | None = None
 
     def to_domain(self) -> Booking:
-        terms, contact = self.terms, self.contact
+        contact = self.contact
         return Booking(
             booking_id=BookingId(self.booking_id),
             vendor_id=VendorId(self.vendor_id),
@@ -115,7 +130,7 @@ class BookingDocument(_Document):
             ends_at=self.ends_at,
             created_at=self.created_at,
             updated_at=self.updated_at,
-            terms=Terms(_money(terms.deposit), terms.cancel_before_hours, terms.keep_on_late_cancel_percent),
+            terms=self.terms.to_domain(),
             check_in=self.check_in,
             check_out=self.check_out,
             seat_type=self.seat_type,
@@ -126,6 +141,9 @@ class BookingDocument(_Document):
             cancel_reason=self.cancel_reason,
             no_show_at=self.no_show_at,
             deposit_waived=self.deposit_waived,
+            deposit_paid=self.deposit_paid,
+            cancelled_late=self.cancelled_late,
+            bill_minor=self.bill_minor,
         )
 
 

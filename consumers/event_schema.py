@@ -4,27 +4,30 @@ The rule that keeps old and new programs able to read each other is in docs/refe
 tests/consumers/event_samples/ hold us to it.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from consumers.event import BookingHappened, Happened, VendorHappened
-from consumers.event_documents import BookingDocument, VendorDocument
-from domain.booking import BookingStatus
+from consumers.event import BookingHappened, Happened, PaymentRefunded, VendorHappened
+from consumers.event_documents import BookingDocument, MoneyDocument, VendorDocument, Version
+from domain.booking import Booking, BookingStatus
+from domain.payment import Payment, Refund
 from storage.event_json import events_of_outbox
 from storage.event_log import Delivered, Message, Topic
 from storage.outbox import OutboxRow
 
 SCHEMA: Final = 1
 
-_BOOKING_TOPICS: Final = {
+_BOOKING_TOPICS: Final[dict[str, Topic | None]] = {
     "BookingConfirmed": Topic.NEW_BOOKING,
     "BookingAmended": Topic.BOOKING_AMENDED,
     "BookingCancelled": Topic.BOOKING_CANCELLED,
     "BookingAvailed": Topic.BOOKING_AVAILED,
     "BookingNoShow": Topic.BOOKING_NO_SHOW,
     "HoldExpired": Topic.BOOKING_EXPIRED,
+    "DepositPaid": None,
 }
 _VENDOR_TYPES: Final = ("VendorCreated", "VendorUpdated")
 
@@ -67,6 +70,20 @@ class _BookingAvailed(_Event):
         return BookingHappened(self.event_id, self.type, self.booking.to_domain(), bill_minor=self.bill_minor)
 
 
+class _PaymentRefunded(_Event):
+    type: Literal[Topic.PAYMENT_REFUNDED]
+    booking: BookingDocument
+    payment_number: Version
+    refund_number: Version
+    refunded: MoneyDocument
+
+    def happened(self) -> Happened:
+        refunded = self.refunded.to_domain()
+        return PaymentRefunded(
+            self.event_id, self.type, self.booking.to_domain(), self.payment_number, self.refund_number, refunded
+        )
+
+
 class _NewVendor(_Event):
     type: Literal[Topic.NEW_VENDOR]
     vendor: VendorDocument
@@ -76,7 +93,7 @@ class _NewVendor(_Event):
 
 
 _AnyEvent: TypeAlias = Annotated[
-    _BookingEvent | _BookingCancelled | _BookingAvailed | _NewVendor, Field(discriminator="type")
+    _BookingEvent | _BookingCancelled | _BookingAvailed | _PaymentRefunded | _NewVendor, Field(discriminator="type")
 ]
 
 
@@ -92,7 +109,7 @@ _EVENTS: Final[TypeAdapter[_AnyEvent]] = TypeAdapter(_AnyEvent)
 
 
 def encode(row: OutboxRow) -> list[Message]:
-    """The messages of one outbox row, in their order; none for a hold that is not confirmed yet.
+    """The messages of one outbox row, in their order; none for a hold that is not confirmed yet, be it paid or not.
 
     Raises ValueError for a row that no version of ours wrote.
     """
@@ -107,6 +124,22 @@ def encode(row: OutboxRow) -> list[Message]:
         name = f"{row.shard_id}-{row.epoch}-{row.seq}"
         raise ValueError(f"outbox row {name} cannot be told: {type(error).__name__}: {error}") from error
     return made
+
+
+def refunded_message(booking: Booking, payment: Payment, refund: Refund, now: datetime) -> Message:
+    """What the payment desk tells of a refund; under the same `event_id` however often it does."""
+    told = {
+        "schema": SCHEMA,
+        "type": Topic.PAYMENT_REFUNDED,
+        "event_id": f"{payment.payment_id}-refund-{refund.number}",
+        "occurred_at": now,
+        "booking": booking,
+        "payment_id": payment.payment_id,
+        "payment_number": payment.number,
+        "refund_number": refund.number,
+        "refunded": {"amount_minor": refund.amount_minor, "currency": payment.currency},
+    }
+    return Message(Topic.PAYMENT_REFUNDED, str(booking.booking_id), orjson.dumps(told))
 
 
 def decode(message: Delivered) -> Happened:

@@ -17,7 +17,7 @@ from domain.request import SeatRequest, invalid, seat_request
 from domain.rescale import in_step
 from domain.seating import PACE_REACHED, TOO_LARGE, choose_seats, keeps_seats, pace_allows
 from domain.status import DEADLINE_PASSED, HOLD_DEAD, hold_dead, version_refusal
-from domain.terms import confirmed_at_once, past_deadline, price_of, terms_of
+from domain.terms import past_deadline, price_of, terms_amended
 from domain.timing import Span, sitting_span, stay_span
 from domain.vendor import VendorKind
 from domain.vendor_facts import VendorFacts
@@ -48,8 +48,13 @@ def decide_amend(
     if isinstance(positions, Rejection):
         return positions
     price = price_of(facts, positions, span.nights)
-    terms = terms_of(facts, request.party_size, price)
-    confirmed = booking.status is BookingStatus.CONFIRMED or confirmed_at_once(facts.policy, terms)
+    terms = terms_amended(booking, facts, request.party_size, price)
+    # A hold whose deposit changes is to be paid anew; what came for the old one goes back.
+    paid = booking.deposit_paid and (
+        booking.status is BookingStatus.CONFIRMED or terms.deposit == booking.terms.deposit
+    )
+    settled = not terms.by_hand and (terms.deposit is None or paid)
+    confirmed = booking.status is BookingStatus.CONFIRMED or settled
     after = replace(
         booking,
         status=BookingStatus.CONFIRMED if confirmed else BookingStatus.BLOCKED,
@@ -66,6 +71,7 @@ def decide_amend(
         seat_type=_seat_type(booking, command),
         price=price,
         terms=terms,
+        deposit_paid=paid,
     )
     return BookingAmended(after, before)
 

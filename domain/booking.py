@@ -44,12 +44,16 @@ class Terms:
     """What the guest agreed to: a later change of the vendor's policy does not touch a booking already made.
 
     `deposit` is what is due before the booking is confirmed, None where nothing is. `cancel_before_hours` and
-    `keep_on_late_cancel_percent` are the vendor's at the time of booking (or of the last amendment).
+    `keep_on_late_cancel_percent` are the vendor's at the time of booking (or of the last amendment), and `by_hand` says
+    that it then approved each booking by hand. `deposit_version` is the version of the booking that set the deposit to
+    what it is, or took it away; 0 where there never was one.
     """
 
     deposit: Money | None = None
     cancel_before_hours: int = 0
     keep_on_late_cancel_percent: int = 0
+    by_hand: bool = False
+    deposit_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,9 @@ class Booking:
     `held_slot_count` of them: all while BLOCKED, CONFIRMED or AVAILED, those begun after a NO_SHOW (whose undo takes
     none back), none once CANCELLED or EXPIRED. `step_minutes` is the vendor's slot length that the two slot numbers
     count in, 0 for nights. `no_show_at` is when NO_SHOW was set. Instants are aware and in UTC; `check_in` and
-    `check_out` are vendor-local dates of a stay. `price` is the whole stay's.
+    `check_out` are vendor-local dates of a stay. `price` is the whole stay's. `deposit_paid` says that the deposit of these
+    terms came while the booking was BLOCKED, `deposit_waived` that the house did without it. `cancelled_late` and
+    `bill_minor` (in the deposit's currency, None where no bill was given) say what the house may keep of it.
     """
 
     booking_id: BookingId
@@ -90,6 +96,9 @@ class Booking:
     cancel_reason: str | None = None
     no_show_at: datetime | None = None
     deposit_waived: bool = False
+    deposit_paid: bool = False
+    cancelled_late: bool = False
+    bill_minor: int | None = None
 
     @property
     def live(self) -> bool:

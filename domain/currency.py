@@ -12,3 +12,24 @@ SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX 
 VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
 CURRENCIES: Final = frozenset(_CODES.split())
+
+_WITHOUT_DECIMALS: Final = frozenset(
+    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"]
+)
+_WITH_THREE: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals the minor unit stands for (ISO 4217): 0 for yen, 2 for euro, 3 for Kuwaiti dinar."""
+    if currency in _WITHOUT_DECIMALS:
+        return 0
+    return 3 if currency in _WITH_THREE else 2
+
+
+def decimal_text(amount_minor: int, currency: str) -> str:
+    """The amount as people write it, without the currency: 2500 is 25.00 in euro, 2500 in yen, 2.500 in dinar."""
+    decimals = decimals_of(currency)
+    if not decimals:
+        return str(amount_minor)
+    whole, part = divmod(abs(amount_minor), 10**decimals)
+    return f"{'-' if amount_minor < 0 else ''}{whole}.{part:0{decimals}}"

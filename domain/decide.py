@@ -69,11 +69,10 @@ def decide_hold(state: VendorState, command: PlaceHold, *, now: datetime) -> Hol
         return positions
     price = price_of(facts, positions, span.nights)
     terms = terms_of(facts, command.party_size, price)
-    policy = facts.policy
-    if confirmed_at_once(policy, terms):
+    if confirmed_at_once(terms):
         status, hold_expires_at = BookingStatus.CONFIRMED, None
     else:
-        status, hold_expires_at = BookingStatus.BLOCKED, now + timedelta(seconds=policy.hold_ttl_seconds)
+        status, hold_expires_at = BookingStatus.BLOCKED, now + timedelta(seconds=facts.policy.hold_ttl_seconds)
     return HoldPlaced(
         Booking(
             command.booking_id,

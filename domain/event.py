@@ -22,6 +22,14 @@ class BookingConfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class DepositPaid:
+    """The deposit is there, and the vendor has yet to approve. No topic tells of it: the booking is a hold as before."""
+
+    booking: Booking
+    before: Booking
+
+
+@dataclass(frozen=True, slots=True)
 class BookingAmended:
     booking: Booking
     before: Booking
@@ -74,7 +82,14 @@ class VendorUpdated:
 
 
 BookingEvent: TypeAlias = (
-    HoldPlaced | BookingConfirmed | BookingAmended | BookingCancelled | BookingAvailed | BookingNoShow | HoldExpired
+    HoldPlaced
+    | BookingConfirmed
+    | DepositPaid
+    | BookingAmended
+    | BookingCancelled
+    | BookingAvailed
+    | BookingNoShow
+    | HoldExpired
 )
 VendorEvent: TypeAlias = VendorCreated | VendorUpdated
 Event: TypeAlias = BookingEvent | VendorEvent

@@ -5,7 +5,7 @@ change skips does not exist; one that happens twice means the first pass. Answer
 zoneinfo takes ten times as long as a look-up and a vendor's times repeat.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -96,6 +96,14 @@ def instant_minute(instant: datetime) -> int:
 def instant_of(minute: int) -> datetime:
     """The aware UTC instant of a UTC minute."""
     return EPOCH + timedelta(minutes=minute)
+
+
+def midnight(zone_name: str, day: date) -> datetime:
+    """When the day begins in the zone, as UTC; the ends of the calendar are held within what UTC can say."""
+    try:
+        return datetime.combine(day, time(), _known(zone_name)).astimezone(UTC)
+    except OverflowError:
+        return datetime.combine(day, time(), UTC)
 
 
 def local_day(zone_name: str, instant: datetime) -> int:

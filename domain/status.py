@@ -1,7 +1,8 @@
 """How a booking moves from state to state.
 
 BLOCKED -> CONFIRMED -> AVAILED | NO_SHOW; BLOCKED | CONFIRMED -> CANCELLED; BLOCKED -> EXPIRED; NO_SHOW -> AVAILED
-within a day. Everything else is refused by name.
+within a day. Everything else is refused by name. The system's CONFIRMED says that the deposit came, anybody else's that
+the house approves: a booking that needs both stays BLOCKED after the first one, if that is the deposit.
 """
 
 from dataclasses import replace
@@ -16,6 +17,7 @@ from domain.event import (
     BookingConfirmed,
     BookingEvent,
     BookingNoShow,
+    DepositPaid,
     HoldExpired,
 )
 from domain.rejection import Reason, Rejection
@@ -32,6 +34,7 @@ HOLD_DEAD = Rejection(Reason.HOLD_EXPIRED, "The hold's time is over, and its sea
 DEADLINE_PASSED = Rejection(Reason.PAST_CANCELLATION_DEADLINE, "It is too late for the guest to change this booking.")
 STALE = Rejection(Reason.VERSION_CONFLICT, "The booking has changed since that version.")
 NOT_BEGUN = Rejection(Reason.ILLEGAL_TRANSITION, "Nobody is a no-show before the booking begins.")
+NOTHING_TO_PAY = Rejection(Reason.ILLEGAL_TRANSITION, "The booking waits for no deposit.")
 UNDO_TOO_LATE = Rejection(Reason.ILLEGAL_TRANSITION, "A no-show can be undone within 24 hours.")
 
 
@@ -96,19 +99,28 @@ def illegal(booking: Booking, target: BookingStatus) -> Rejection:
     return Rejection(Reason.ILLEGAL_TRANSITION, f"A booking that is {booking.status} cannot become {target}.", "status")
 
 
-def _confirm(facts: VendorFacts, booking: Booking, command: SetStatus, now: datetime) -> BookingConfirmed | Rejection:
+def _confirm(
+    facts: VendorFacts, booking: Booking, command: SetStatus, now: datetime
+) -> BookingConfirmed | DepositPaid | Rejection:
     if hold_dead(booking, now):
         return HOLD_DEAD
     if booking.status is not BookingStatus.BLOCKED:
         return illegal(booking, command.status)
-    by_hand = command.caller.role is not Role.SYSTEM
+    paid = booking.deposit_paid
+    if command.caller.role is Role.SYSTEM:
+        if paid or booking.terms.deposit is None:
+            return NOTHING_TO_PAY
+        if booking.terms.by_hand:
+            return DepositPaid(_changed(facts, booking, now, deposit_paid=True), booking)
+        paid = True
     after = _changed(
         facts,
         booking,
         now,
         status=BookingStatus.CONFIRMED,
         hold_expires_at=None,
-        deposit_waived=by_hand and booking.terms.deposit is not None,
+        deposit_paid=paid,
+        deposit_waived=booking.terms.deposit is not None and not paid,
     )
     return BookingConfirmed(after, booking)
 
@@ -129,6 +141,8 @@ def _cancel(facts: VendorFacts, booking: Booking, command: SetStatus, now: datet
         held_slot_count=0,
         hold_expires_at=None,
         cancel_reason=command.reason,
+        # A hold that nobody has paid for leaves the house nothing to keep: money that is still to come goes back.
+        cancelled_late=late and (booking.status is BookingStatus.CONFIRMED or booking.deposit_paid),
     )
     return BookingCancelled(after, booking, late)
 
@@ -140,7 +154,7 @@ def _avail(facts: VendorFacts, booking: Booking, command: SetStatus, now: dateti
     elif booking.status is not BookingStatus.CONFIRMED:
         return illegal(booking, command.status)
     bill_minor = None if command.bill is None else command.bill.amount_minor
-    after = _changed(facts, booking, now, status=BookingStatus.AVAILED, no_show_at=None)
+    after = _changed(facts, booking, now, status=BookingStatus.AVAILED, no_show_at=None, bill_minor=bill_minor)
     return BookingAvailed(after, booking, bill_minor)
 
 

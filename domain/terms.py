@@ -1,9 +1,10 @@
 """What a booking costs, what is due before it is confirmed, and until when the guest may still change it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from domain.booking import Booking, Terms
+from domain.booking import Booking, BookingStatus, Terms
 from domain.money import Money
 from domain.seat_plan import NO_PRICE
 from domain.vendor import Approval, DepositKind, Policy
@@ -22,13 +23,27 @@ def price_of(facts: VendorFacts, positions: Sequence[int], nights: int) -> Money
 
 
 def terms_of(facts: VendorFacts, party_size: int, price: Money | None) -> Terms:
-    """The vendor's terms as they are now."""
+    """The vendor's terms as they are now, for a new booking."""
     policy = facts.policy
+    deposit = deposit_of(policy, facts.currency, party_size, price)
     return Terms(
-        deposit_of(policy, facts.currency, party_size, price),
+        deposit,
         policy.cancel_before_hours,
         policy.keep_on_late_cancel_percent,
+        policy.approval is Approval.MANUAL,
+        0 if deposit is None else 1,
     )
+
+
+def terms_amended(booking: Booking, facts: VendorFacts, party_size: int, price: Money | None) -> Terms:
+    """The vendor's terms as they are now, for what a booking becomes in its present version.
+
+    The same deposit is not a new one, unless nobody has paid it: amending a hold replaces its payment (API.md, Payments).
+    """
+    before, terms = booking.terms, terms_of(facts, party_size, price)
+    unpaid = booking.status is BookingStatus.BLOCKED and not booking.deposit_paid
+    same = terms.deposit == before.deposit and not (unpaid and terms.deposit is not None)
+    return replace(terms, deposit_version=before.deposit_version if same else booking.version)
 
 
 def deposit_of(policy: Policy, currency: str, party_size: int, price: Money | None) -> Money | None:
@@ -46,8 +61,8 @@ def deposit_of(policy: Policy, currency: str, party_size: int, price: Money | No
     return due if due.amount_minor else None
 
 
-def confirmed_at_once(policy: Policy, terms: Terms) -> bool:
-    return terms.deposit is None and policy.approval is Approval.AUTOMATIC
+def confirmed_at_once(terms: Terms) -> bool:
+    return terms.deposit is None and not terms.by_hand
 
 
 def past_deadline(booking: Booking, now: datetime) -> bool:

@@ -74,7 +74,6 @@ def _booking_from_document(found: dict[str, Any]) -> Booking:
 
 
 def _booking(found: dict[str, Any]) -> Booking:
-    terms = found["terms"]
     contact = found["contact"]
     found |= {
         "booking_id": BookingId(found["booking_id"]),
@@ -83,11 +82,23 @@ def _booking(found: dict[str, Any]) -> Booking:
         "kind": VendorKind(found["kind"]),
         "status": BookingStatus(found["status"]),
         "seats": tuple(BookedSeat(**seat) for seat in found["seats"]),
-        "terms": Terms(_money(terms["deposit"]), terms["cancel_before_hours"], terms["keep_on_late_cancel_percent"]),
+        "terms": _terms(found["terms"]),
         "price": _money(found["price"]),
         "contact": None if contact is None else Contact(**contact),
     }
     return Booking(**found)
+
+
+def _terms(found: dict[str, Any]) -> Terms:
+    """Before payments there were neither `by_hand` nor `deposit_version`: a deposit was the first version's."""
+    deposit = _money(found["deposit"])
+    return Terms(
+        deposit,
+        found["cancel_before_hours"],
+        found["keep_on_late_cancel_percent"],
+        found.get("by_hand", False),
+        found.get("deposit_version", 0 if deposit is None else 1),
+    )
 
 
 def _money(found: dict[str, Any] | None) -> Money | None:

@@ -27,6 +27,8 @@ class Topic(StrEnum):
     BOOKING_AVAILED = "booking_availed"
     BOOKING_NO_SHOW = "booking_no_show"
     BOOKING_EXPIRED = "booking_expired"
+    PAYMENT_REFUNDED = "payment_refunded"
+    """Money that came too late for its booking has gone back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,9 @@ given_booking AS (
         booking_id uuid, vendor_id uuid, user_id uuid, starts_at timestamptz, ends_at timestamptz,
         created_at timestamptz, updated_at timestamptz, hold_expires_at timestamptz, no_show_at timestamptz,
         version integer, party_size integer, first_slot integer, slot_count integer, held_slot_count integer,
-        step_minutes integer, check_in date, check_out date, deposit_waived boolean, kind text, status text,
-        seats jsonb, terms jsonb, seat_type text, price jsonb, notes text, contact jsonb, cancel_reason text
+        step_minutes integer, check_in date, check_out date, deposit_waived boolean, deposit_paid boolean,
+        cancelled_late boolean, bill_minor bigint, kind text, status text, seats jsonb, terms jsonb, seat_type text,
+        price jsonb, notes text, contact jsonb, cancel_reason text
     )
 ),
 
@@ -55,13 +56,15 @@ booking_placed AS (
     INSERT INTO booking (
         booking_id, vendor_id, user_id, starts_at, ends_at, created_at, updated_at, hold_expires_at, no_show_at,
         version, party_size, first_slot, slot_count, held_slot_count, step_minutes, check_in, check_out,
-        deposit_waived, kind, status, seats, terms, seat_type, price, notes, contact, cancel_reason
+        deposit_waived, deposit_paid, cancelled_late, bill_minor, kind, status, seats, terms, seat_type, price, notes,
+        contact, cancel_reason
     )
     SELECT given.booking_id, given.vendor_id, given.user_id, given.starts_at, given.ends_at, given.created_at,
            given.updated_at, given.hold_expires_at, given.no_show_at, given.version, given.party_size,
            given.first_slot, given.slot_count, given.held_slot_count, given.step_minutes, given.check_in,
-           given.check_out, given.deposit_waived, given.kind, given.status, given.seats, given.terms,
-           given.seat_type, given.price, given.notes, given.contact, given.cancel_reason
+           given.check_out, given.deposit_waived, given.deposit_paid, given.cancelled_late, given.bill_minor,
+           given.kind, given.status, given.seats, given.terms, given.seat_type, given.price, given.notes,
+           given.contact, given.cancel_reason
     FROM given_booking AS given
     JOIN vendor ON vendor.vendor_id = given.vendor_id
     WHERE given.version = 1
@@ -74,7 +77,8 @@ booking_changed AS (
         hold_expires_at = given.hold_expires_at, no_show_at = given.no_show_at, version = given.version,
         party_size = given.party_size, first_slot = given.first_slot, slot_count = given.slot_count,
         held_slot_count = given.held_slot_count, step_minutes = given.step_minutes, check_in = given.check_in,
-        check_out = given.check_out, deposit_waived = given.deposit_waived, status = given.status,
+        check_out = given.check_out, deposit_waived = given.deposit_waived, deposit_paid = given.deposit_paid,
+        cancelled_late = given.cancelled_late, bill_minor = given.bill_minor, status = given.status,
         seats = given.seats, terms = given.terms, seat_type = given.seat_type, price = given.price,
         notes = given.notes, contact = given.contact, cancel_reason = given.cancel_reason
     FROM given_booking AS given

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from uuid import UUID
 
-from consumers.event import BookingHappened, Happened, VendorHappened
+from consumers.event import BookingHappened, Happened, PaymentRefunded, VendorHappened
 from domain.booking import BookedSeat, Booking, BookingStatus, Contact, Terms
 from domain.ids import BookingId, UserId, VendorId
 from domain.money import Money
@@ -46,7 +46,7 @@ DINNER = Booking(
     ends_at=datetime(2026, 12, 24, 19, 30, tzinfo=UTC),
     created_at=_CREATED,
     updated_at=_UPDATED,
-    terms=Terms(Money(2000, "EUR"), 24, 50),
+    terms=Terms(Money(2000, "EUR"), 24, 50, deposit_version=1),
     notes="Geburtstag, “bitte” leise",
     contact=Contact("Ana Example", "ana@example.org", "+49301234567"),
 )
@@ -133,6 +133,21 @@ _EXPIRED = replace(
     terms=Terms(),
 )
 
+_PAID_STAY = replace(
+    STAY,
+    terms=Terms(Money(4800, "EUR"), 48, 100, by_hand=True, deposit_version=3),
+    deposit_waived=False,
+    deposit_paid=True,
+    bill_minor=31050,
+)
+_NEVER_PAID = replace(
+    DINNER,
+    status=BookingStatus.EXPIRED,
+    held_slot_count=0,
+    hold_expires_at=datetime(2026, 11, 23, 10, 25, 2, tzinfo=UTC),
+)
+_CANCELLED_LATE = replace(_CANCELLED, deposit_paid=True, cancelled_late=True)
+
 TOLD: dict[Topic, Happened] = {
     Topic.NEW_BOOKING: BookingHappened("3-7-1200-0", Topic.NEW_BOOKING, DINNER),
     Topic.BOOKING_AMENDED: BookingHappened(
@@ -142,5 +157,14 @@ TOLD: dict[Topic, Happened] = {
     Topic.BOOKING_AVAILED: BookingHappened("3-7-1203-0", Topic.BOOKING_AVAILED, STAY, bill_minor=31050),
     Topic.BOOKING_NO_SHOW: BookingHappened("3-7-1204-0", Topic.BOOKING_NO_SHOW, _NO_SHOW),
     Topic.BOOKING_EXPIRED: BookingHappened("3-7-1205-0", Topic.BOOKING_EXPIRED, _EXPIRED),
+    Topic.PAYMENT_REFUNDED: PaymentRefunded(
+        "5b0f6a4e-8a57-5a3b-9d1c-3a54d1a0c001-refund-1", Topic.PAYMENT_REFUNDED, _NEVER_PAID, 1, 1, Money(2000, "EUR")
+    ),
     Topic.NEW_VENDOR: VendorHappened("3-7-1300-0", Topic.NEW_VENDOR, HOTEL),
+}
+
+# Since bookings carry what became of their deposits.
+TOLD_SINCE: dict[str, Happened] = {
+    "booking_availed.2": BookingHappened("3-7-1203-0", Topic.BOOKING_AVAILED, _PAID_STAY, bill_minor=31050),
+    "booking_cancelled.2": BookingHappened("3-7-1202-0", Topic.BOOKING_CANCELLED, _CANCELLED_LATE, late=True),
 }

@@ -16,13 +16,15 @@ from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, SetStatus
 from domain.event import BookingEvent
 from domain.ids import BookingId
+from domain.money import Money
 from domain.rejection import Reason, Rejection
-from domain.vendor import Approval, Policy, SeatGroup, TurnTime, Vendor, VendorKind
+from domain.vendor import Approval, Deposit, DepositKind, Policy, SeatGroup, TurnTime, Vendor, VendorKind
 from domain.vendor_state import VendorState
-from tests.domain.desk import GUEST, HOUSE, Desk, at, hotel, reason, restaurant, room, service, table
+from tests.domain.desk import GUEST, HOUSE, SYSTEM, Desk, at, hotel, reason, restaurant, room, service, table
 
 Pair = tuple[int, int]
 HELD = (BookingStatus.BLOCKED, BookingStatus.CONFIRMED, BookingStatus.AVAILED, BookingStatus.NO_SHOW)
+DEPOSITS = (Deposit(DepositKind.NONE), Deposit(DepositKind.PER_BOOKING, 500), Deposit(DepositKind.PER_PERSON, 250))
 OPEN = Policy(hold_ttl_seconds=3600, book_ahead_days_max=60, approval=Approval.MANUAL)
 
 HOUSES: list[Vendor] = [
@@ -62,11 +64,16 @@ parties = st.integers(1, 12)
 
 
 class LedgerMachine(RuleBasedStateMachine):
+    """`asked` is each booking's deposit with the version that set it, and what has become of it, told in plain words."""
+
     desk: Desk
+    asked: dict[BookingId, tuple[Money | None, int]]
+    became: dict[BookingId, str]
 
     @initialize(house=st.integers(0, len(HOUSES) - 1))
     def open_house(self, house: int) -> None:
         self.desk = Desk(HOUSES[house])
+        self.asked, self.became = {}, {}
 
     @rule(
         target=Bookings,
@@ -87,6 +94,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return multiple()
         assert not self.pairs(outcome) & taken, "sold twice"
         self.fits(outcome)
+        self.asked[outcome.booking_id] = (outcome.terms.deposit, 1 if outcome.terms.deposit else 0)
+        self.became[outcome.booking_id] = "open"
         if len(outcome.seats) == 1 and not hotel_:
             self.is_the_best_seat(outcome, taken)
         return outcome.booking_id
@@ -111,6 +120,11 @@ class LedgerMachine(RuleBasedStateMachine):
         if isinstance(outcome, Rejection):
             assert self.desk.bookings[booking_id] == before
         else:
+            deposit, _ = self.asked[booking_id]
+            if outcome.terms.deposit != deposit:
+                self.asked[booking_id] = (outcome.terms.deposit, outcome.version)
+                if before.status is BookingStatus.BLOCKED:
+                    self.became[booking_id] = "open"
             assert not self.pairs(outcome) & others, "sold twice"
             if outcome.party_size != before.party_size or outcome.starts_at != before.starts_at:
                 self.fits(outcome)
@@ -120,8 +134,32 @@ class LedgerMachine(RuleBasedStateMachine):
         before = self.desk.bookings[booking_id]
         outcome = self.desk.change(SetStatus(booking_id, HOUSE, BookingStatus(status)))
         if isinstance(outcome, Booking):
+            if status == "CONFIRMED" and before.terms.deposit is not None and self.became[booking_id] == "open":
+                self.became[booking_id] = "waived"
             assert self.pairs(outcome) <= self.pairs(before)
             assert bool(self.pairs(outcome)) == (status != "CANCELLED" and bool(self.pairs(before)))
+
+    @rule(booking_id=Bookings, late=st.sampled_from([False, False, False, True]))
+    def pay(self, booking_id: BookingId, late: bool) -> None:
+        """The deposit came, for the booking as it stands or as it stood."""
+        before = self.desk.bookings[booking_id]
+        version = before.version - 1 if late else before.version
+        outcome = self.desk.mark(before, BookingStatus.CONFIRMED, by=SYSTEM, expected_version=version)
+        dead = before.hold_expires_at is not None and before.hold_expires_at <= self.desk.now
+        waits = before.status is BookingStatus.BLOCKED and not dead and not late
+        assert isinstance(outcome, Booking) == (
+            waits and before.terms.deposit is not None and self.became[booking_id] == "open"
+        )
+        if isinstance(outcome, Booking):
+            self.became[booking_id] = "paid"
+            assert outcome.status == ("BLOCKED" if before.terms.by_hand else "CONFIRMED")
+            assert self.pairs(outcome) == self.pairs(before)
+
+    @rule(deposit=st.sampled_from(DEPOSITS), by_hand=st.booleans())
+    def change_policy(self, deposit: Deposit, by_hand: bool) -> None:
+        approval = Approval.MANUAL if by_hand else Approval.AUTOMATIC
+        policy = replace(self.desk.vendor.policy, deposit=deposit, approval=approval)
+        assert not isinstance(self.desk.update(policy=policy), Rejection)
 
     @rule(booking_id=consumes(Bookings))
     def expire(self, booking_id: BookingId) -> None:
@@ -170,6 +208,20 @@ class LedgerMachine(RuleBasedStateMachine):
             (number, slot) for (number, word), mask in self.desk.words.items() for slot in slots_of(word, mask)
         } == set(held)
         assert remembered(self.desk.state) == {pair for pair in held if pair[0] in self.desk.state.facts.plan.seat_nos}
+
+    @invariant()
+    def deposits_are_as_they_were_agreed_on(self) -> None:
+        if not hasattr(self, "desk"):
+            return
+        for booking in self.desk.bookings.values():
+            terms, became = booking.terms, self.became[booking.booking_id]
+            assert (terms.deposit, terms.deposit_version) == self.asked[booking.booking_id]
+            assert (booking.deposit_paid, booking.deposit_waived) == (became == "paid", became == "waived")
+            if booking.status is BookingStatus.BLOCKED:
+                # Never is a hold left that waits for nothing: no deposit to come, no vendor to ask.
+                assert terms.by_hand or (terms.deposit is not None and became == "open")
+            assert booking.bill_minor is None or booking.status is BookingStatus.AVAILED
+            assert not booking.cancelled_late or booking.status is BookingStatus.CANCELLED
 
     @invariant()
     def the_pace_is_kept(self) -> None:
@@ -282,4 +334,4 @@ def test_the_machine_reaches_what_it_is_for() -> None:
         outcomes = [desk.hold("2026-12-02T19:00", party) for party in parties_]
         assert (reason(outcomes[-1]) is Reason.NO_AVAILABILITY) == refused
     events: tuple[type, ...] = BookingEvent.__args__  # type: ignore[attr-defined]
-    assert len(events) == 7
+    assert len(events) == 8

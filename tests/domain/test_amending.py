@@ -261,6 +261,7 @@ def test_terms_and_price_are_those_of_the_amendment() -> None:
     desk.mark(more, "CONFIRMED")
     fewer = amended(desk, more, party_size=1)
     assert (fewer.terms.deposit, fewer.status, fewer.deposit_waived) == (Money(500, "EUR"), "CONFIRMED", True)
+    assert [one.terms.deposit_version for one in (booking, more, fewer)] == [1, 2, 4]
 
 
 def test_a_hold_for_which_nothing_is_due_any_more_is_confirmed() -> None:

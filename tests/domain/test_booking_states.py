@@ -114,7 +114,7 @@ OK, FORBIDDEN, NOT_FOUND = None, Reason.FORBIDDEN, Reason.NOT_FOUND
     ],
 )
 def test_who_may_what(caller: Caller, cancel: Reason | None, confirm: Reason | None, amend: Reason | None) -> None:
-    desk = Desk(restaurant(policy=MANUAL))
+    desk = Desk(restaurant(policy=DEPOSIT))
     booking = desk.booked("24T19:00")
     commands = {
         SetStatus(booking.booking_id, caller, BookingStatus.CANCELLED): cancel,
@@ -188,20 +188,6 @@ def test_a_percentage_of_nothing_known_is_nothing() -> None:
     assert desk.booked(("24", "25")).terms.deposit is None
 
 
-@pytest.mark.parametrize(("by", "waived"), [(HOUSE, True), (OPERATOR, True), (SYSTEM, False)])
-def test_a_confirmation_by_hand_waives_the_deposit(by: Caller, waived: bool) -> None:
-    desk = Desk(restaurant(policy=DEPOSIT))
-    booking = desk.booked("24T19:00")
-    after = moved(desk, booking, "CONFIRMED", by=by)
-    assert (after.deposit_waived, after.hold_expires_at) == (waived, None)
-    assert after.terms == booking.terms
-
-
-def test_nothing_is_waived_where_nothing_was_due() -> None:
-    desk = Desk(restaurant(policy=MANUAL))
-    assert not moved(desk, desk.booked("24T19:00"), "CONFIRMED").deposit_waived
-
-
 def test_a_hold_dies_at_its_time_and_not_before() -> None:
     desk = Desk(restaurant(policy=replace(MANUAL, hold_ttl_seconds=60)))
     booking = desk.booked("24T19:00")
@@ -256,6 +242,7 @@ def test_cancelling(by: Caller, hours_before: float, late: bool | None, refused:
     if refused is None:
         assert isinstance(event, BookingCancelled)
         assert event.late is late
+        assert event.booking.cancelled_late is late
         assert event.booking.cancel_reason == "ill"
         assert event.booking.held_slot_count == 0
         assert event.before == booking
@@ -325,7 +312,17 @@ def test_a_bill_goes_with_the_event() -> None:
     booking = desk.booked("24T19:00")
     event = desk.event(SetStatus(booking.booking_id, HOUSE, BookingStatus.AVAILED, bill=Money(4200, "EUR")))
     assert isinstance(event, BookingAvailed)
-    assert event.bill_minor == 4200
+    assert event.bill_minor == event.booking.bill_minor == 4200
+    assert moved(desk, booking, "AVAILED").bill_minor is None
+
+
+def test_a_no_show_has_no_bill_and_gets_one_when_it_is_undone() -> None:
+    desk = Desk(restaurant())
+    booking = desk.booked("24T19:00")
+    desk.now = booking.starts_at
+    missing = moved(desk, booking, "NO_SHOW")
+    assert missing.bill_minor is None
+    assert moved(desk, missing, "AVAILED", bill=Money(4200, "EUR")).bill_minor == 4200
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Against zoneinfo's own arithmetic, on zones whose clocks do odd things."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +16,7 @@ from domain.local_time import (
     instant_of,
     local_day,
     local_minute,
+    midnight,
     utc_minute,
     utc_minute_after_gap,
     wall_minute,
@@ -155,3 +156,19 @@ def test_instants_round_down_to_minutes() -> None:
     assert instant_minute(datetime.max.replace(tzinfo=UTC)) > MINUTE_MAX
     assert date_of(day_of(instant.date())) == instant.date()
     assert instant_of(0) + timedelta(0) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "instant"),
+    [
+        ("UTC", date(2026, 12, 24), datetime(2026, 12, 24, tzinfo=UTC)),
+        ("Europe/Vienna", date(2026, 12, 24), datetime(2026, 12, 23, 23, tzinfo=UTC)),
+        ("Europe/Vienna", date(2026, 7, 1), datetime(2026, 6, 30, 22, tzinfo=UTC)),
+        ("America/Sao_Paulo", date(2018, 11, 4), datetime(2018, 11, 4, 3, tzinfo=UTC)),
+        ("Asia/Tokyo", date(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
+        ("America/New_York", date(9999, 12, 31), datetime(9999, 12, 31, 5, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_a_day_begins_on_its_own_clock(zone, day, instant):
+    assert midnight(zone, day) == instant

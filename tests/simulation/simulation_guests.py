@@ -10,8 +10,10 @@ from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, Once, PlaceHold, SetStatus
 from domain.ids import VendorId, bucket_of
 from domain.rejection import Reason, Rejection
+from domain.vendor import Approval
 from tests.fakes.houses import (
     EVENING,
+    SYSTEM,
     amend,
     cancel,
     changing,
@@ -84,6 +86,9 @@ class Guest:
         match rng.randrange(4):
             case 0:
                 return cancel(booking.booking_id, by=self.caller, key=key)
+            case 1 if rng.random() < 0.4:
+                # The deposit came, for the booking as whoever looks after payments last saw it.
+                return SetStatus(booking.booking_id, SYSTEM, BookingStatus.CONFIRMED, booking.version)
             case 1:
                 return confirm(booking.booking_id, booking.vendor_id, key=key)
             case 2:
@@ -256,6 +261,8 @@ class Manager:
             of = vendor_id(number, bucket=number % 4)
             deposit = self.world.rng.choice((0, 500))
             house = restaurant(of, tables=self.world.rng.randint(1, 3), deposit=deposit, hold_ttl_seconds=20)
+            approval = self.world.rng.choice((Approval.AUTOMATIC, Approval.AUTOMATIC, Approval.MANUAL))
+            house = replace(house, policy=replace(house.policy, approval=approval))
             await self._until_done(of, opening(house))
             vendors.append(of)
         return vendors

@@ -5,7 +5,14 @@ from datetime import datetime
 
 from actors.shard import Shard
 from domain.booking import Booking, BookingStatus
-from domain.event import VendorCreated, VendorUpdated
+from domain.event import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingEvent,
+    DepositPaid,
+    VendorCreated,
+    VendorUpdated,
+)
 from domain.evolve import word_changes
 from domain.ids import BookingId, bucket_of
 from domain.vendor_state import VendorState
@@ -73,8 +80,26 @@ def history_untruths(database: MemoryDatabase) -> list[str]:
             if forms.get(event.booking.booking_id) != event.before:
                 found.append(f"booking {event.booking.booking_id} changed from what it was not")
             forms[event.booking.booking_id] = event.booking
+            found += deposit_untruths(event)
     if forms != database.bookings:
         found.append("the outbox and the bookings tell different stories")
+    return found
+
+
+def deposit_untruths(event: BookingEvent) -> list[str]:
+    """A deposit comes once, for a hold that waits for it; nothing is confirmed without it unless it was waived."""
+    before, after = event.before, event.booking
+    found = []
+    if before is not None and after.deposit_paid and not before.deposit_paid:
+        kind = DepositPaid if after.terms.by_hand else BookingConfirmed
+        if before.status is not BookingStatus.BLOCKED or before.terms.deposit is None or type(event) is not kind:
+            found.append(f"booking {after.booking_id} was paid for and waited for no deposit")
+    if isinstance(event, BookingConfirmed):
+        settled = (after.deposit_paid, after.deposit_waived)
+        if settled not in ([(True, False), (False, True)] if after.terms.deposit else [(False, False)]):
+            found.append(f"booking {after.booking_id} was confirmed without its deposit")
+    if isinstance(event, BookingCancelled) and event.late != after.cancelled_late:
+        found.append(f"booking {after.booking_id} was cancelled late, or was not")
     return found
 
 
