@@ -1,4 +1,4 @@
-"""`verify`: proves from the database alone that nothing was sold twice and that the guard's words tell the truth.
+"""`verify`: proves from the database alone that nothing was sold twice, that the guard's words tell the truth, and that no cent is lost.
 
 It goes through the ids bucket by bucket, each time in one statement and so in one snapshot, while bookings go on.
 """
@@ -11,30 +11,23 @@ from typing import Final
 from uuid import UUID
 
 from domain.ids import BUCKETS
+from storage.audit_figure import EXAMPLES_MAX, Figure
+from storage.money_audit import CurrencySums, MoneyAudit
 from storage.postgres import Database
 
 OUTBOX: Final = "no outbox row is stuck"
 """The one figure that also tells of the relay, and not of bookings alone."""
 
 _IDS_PER_BUCKET: Final = 1 << 116
-_EXAMPLES_MAX: Final = 10
 _STUCK_AFTER: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """`counted` things, of which `faults` break the rule that `name` states. Not `judged`: printed for information."""
-
-    name: str
-    counted: int
-    faults: int = 0
-    judged: bool = True
-    examples: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class AuditReport:
+    """`money` is for information: what all that came became of, currency by currency."""
+
     figures: tuple[Figure, ...]
+    money: tuple[CurrencySums, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -50,22 +43,24 @@ class Audit:
 
     async def run(self, progress: Callable[[int, int], None] | None = None) -> AuditReport:
         """Look at everything. `progress` is told how many of how many buckets are done."""
+        money = MoneyAudit(self._database)
         sums: Counter[str] = Counter()
         word_examples: list[str] = []
         slot_examples: list[str] = []
         for first in range(0, BUCKETS, self._buckets_at_once):
             end = min(first + self._buckets_at_once, BUCKETS)
-            row = await self._database.row(
-                "audit_range", UUID(int=first * _IDS_PER_BUCKET), UUID(int=end * _IDS_PER_BUCKET - 1)
-            )
+            ids = UUID(int=first * _IDS_PER_BUCKET), UUID(int=end * _IDS_PER_BUCKET - 1)
+            row = await self._database.row("audit_range", *ids)
             if row is None:
                 raise LookupError("the audit's query gave no row")
             found = dict(row)
             word_examples += found.pop("word_examples")
             slot_examples += found.pop("slot_examples")
             sums.update(found)
+            await money.look_at_range(*ids)
             if progress is not None:
                 progress(end, BUCKETS)
+        await money.look_at_ledger()
         totals = await self._database.row("audit_totals", _STUCK_AFTER)
         if totals is None:
             raise LookupError("the audit's totals gave no row")
@@ -79,14 +74,15 @@ class Audit:
                     "seat-slots are held by one booking only",
                     sums["slots"],
                     sums["sold_twice"],
-                    examples=tuple(slot_examples[:_EXAMPLES_MAX]),
+                    examples=tuple(slot_examples[:EXAMPLES_MAX]),
                 ),
                 Figure(
                     "taken words equal the slots that bookings hold",
                     sums["words"],
                     sums["words_differ"],
-                    examples=tuple(word_examples[:_EXAMPLES_MAX]),
+                    examples=tuple(word_examples[:EXAMPLES_MAX]),
                 ),
+                *money.figures(),
                 Figure("remembered answers", totals["answers"], judged=False),
                 Figure(
                     OUTBOX,
@@ -95,5 +91,6 @@ class Audit:
                     examples=tuple(totals["outbox_examples"]),
                 ),
                 Figure("parked messages", totals["parked"], judged=False),
-            )
+            ),
+            money.sums(),
         )

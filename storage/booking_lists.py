@@ -8,14 +8,14 @@ a newer version of it, counts in its newest version only, and that is settled be
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from domain.booking import Booking
 from domain.booking_list import BookingFilter, BookingPage, ListPosition
 from domain.ids import BookingId, UserId, VendorId
+from domain.local_time import midnight
 from storage.archive import Archive
 from storage.booking_cache import PAGE_SECONDS_MAX, FirstPages, of_user, of_vendor
 from storage.booking_page import PageAsked
@@ -199,14 +199,6 @@ def _instants(chosen: BookingFilter, zone: str) -> tuple[datetime | None, dateti
     """Starts from, and starts before, for the days chosen in a zone."""
     first, last = chosen.first, chosen.last
     return (
-        _midnight(first, zone) if first else None,
-        _midnight(last + timedelta(days=1), zone) if last and last < date.max else None,
+        midnight(zone, first) if first else None,
+        midnight(zone, last + timedelta(days=1)) if last and last < date.max else None,
     )
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    """When the day begins in the zone, as UTC; the ends of the calendar are held within what UTC can say."""
-    try:
-        return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
-    except OverflowError:
-        return datetime.combine(day, time(), UTC)

@@ -7,7 +7,7 @@ from datetime import datetime
 import asyncpg
 
 from storage.event_log import Delivered, Topic
-from storage.postgres import Database
+from storage.postgres import Database, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ParkedMessages:
             message.offset,
             message.key,
             message.value,
-            _printable(error),
+            printable(error),
             tries,
         )
 
@@ -77,7 +77,7 @@ class ParkedMessages:
 
     async def failed_again(self, parked_id: int, error: str, tries: int) -> None:
         """It waits on, until somebody asks once more."""
-        await self._database.value("parked_failed_again", parked_id, _printable(error), tries)
+        await self._database.value("parked_failed_again", parked_id, printable(error), tries)
 
     async def drop(self, parked_id: int) -> bool:
         """Give the message up; False where there is none that waits."""
@@ -97,8 +97,3 @@ def _parked(row: asyncpg.Record) -> ParkedMessage:
         row["settled_at"],
         row["settled_how"],
     )
-
-
-def _printable(error: str) -> str:
-    """An error quotes what it choked on, also what Postgres' text cannot hold."""
-    return error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -153,3 +153,8 @@ def unavailable_when_lost() -> Iterator[None]:
         yield
     except (*CONNECTION_LOST, *ROLLED_BACK) as error:
         raise StoreUnavailable(f"Postgres: {type(error).__name__}: {error}") from error
+
+
+def printable(error: str) -> str:
+    """An error quotes what it choked on, also what Postgres' text cannot hold."""
+    return error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
--- depart_bookings: delete bookings of a shard ($1) that the archive has, by id and version ($2, $3), if they may leave: $4 as in departures_due.
+-- depart_bookings: delete bookings of a shard ($1) that the archive has, by id and version ($2, $3), if they may leave: $4 as in departures_due, and no money is open.
 --
 -- To be run under the lease's lock, in a statement of its own, so that it sees what was true once the lock was had.
 -- What a booking still holds is cleared in the vendor's present step, as the view tells it and verify compares it.
@@ -9,8 +9,7 @@ WITH leaving AS MATERIALIZED (
     JOIN bucket ON bucket.bucket = bucket_of(booking.booking_id) AND bucket.shard_id = $1
     WHERE booking.status IN ('AVAILED', 'CANCELLED', 'NO_SHOW', 'EXPIRED')
       AND over_since(booking.updated_at, booking.ends_at, booking.held_slot_count) < $4
-      -- "No money is open" is asked here, of the payments' tables, once there are any. Until then nobody can pay or be
-      -- owed anything: a deposit is only ever written down in a booking's terms, or waived.
+      AND NOT EXISTS (SELECT FROM payment WHERE payment.booking_id = booking.booking_id AND NOT payment.over)
 ),
 
 -- Two bookings that hold one bit would vanish in an OR, and with them the proof that a slot was sold twice.

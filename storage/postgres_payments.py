@@ -1,0 +1,130 @@
+"""Payments in Postgres: one statement for each change of a payment, which books what the change moves in the ledger too."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from domain.ids import BookingId, UserId, VendorId
+from domain.ledger import movements
+from domain.payment import Capture, Charge, ChargeState, Payment, PaymentId, Refund, RefundState
+from storage.errors import VersionConflict
+from storage.payment_store import Due, ReferenceTaken, Stuck
+from storage.postgres import Database, printable
+
+_NEVER: Final = -1
+_TAKEN: Final = frozenset({"payment_capture_once", "payment_charge_once"})
+
+
+class PostgresPayments:
+    """The `PaymentStore` of every installation. The wake-up of a change is `NOTIFY payments`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_booking(self, booking_id: BookingId) -> tuple[Payment, ...]:
+        return tuple(map(_payment, await self._database.rows("payments_of_bookings", [booking_id])))
+
+    async def of_bookings(self, booking_ids: Sequence[BookingId]) -> Mapping[BookingId, tuple[Payment, ...]]:
+        found: dict[BookingId, tuple[Payment, ...]] = {}
+        for payment in map(_payment, await self._database.rows("payments_of_bookings", booking_ids)):
+            found[payment.booking_id] = (*found.get(payment.booking_id, ()), payment)
+        return found
+
+    async def by_id(self, payment_id: PaymentId) -> Payment | None:
+        row = await self._database.row("payment_by_id", payment_id)
+        return None if row is None else _payment(row)
+
+    async def write(self, before: Payment | None, after: Payment, *, booking_version: int) -> Payment:
+        expected = 0 if before is None else before.revision or _NEVER
+        moved = orjson.dumps(movements(before, after)).decode()
+        parameters = orjson.dumps(after).decode(), expected, moved, booking_version
+        try:
+            revision = await self._database.value("write_payment", *parameters)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name in _TAKEN:
+                raise ReferenceTaken(f"payment {after.payment_id}: {error.detail}") from error
+            raise
+        if revision is None:
+            raise VersionConflict(f"payment {after.payment_id} is not at revision {expected}")
+        return replace(after, revision=revision)
+
+    async def rest(self, payment: Payment, *, look_at: datetime | None, over: bool) -> None:
+        await self._database.value("rest_payment", payment.payment_id, payment.revision, payment.nudges, look_at, over)
+
+    async def failed(self, payment_id: PaymentId, *, look_at: datetime, error: str) -> None:
+        await self._database.value("payment_look_failed", payment_id, look_at, printable(error))
+
+    async def give_up(self, payment_id: PaymentId, reason: str) -> None:
+        await self._database.value("give_payment_up", payment_id, printable(reason))
+
+    async def retry(self, payment_id: PaymentId) -> bool:
+        return await self._database.value("retry_payment", payment_id) is not None
+
+    async def due(self, now: datetime, payments_max: int) -> Sequence[Due]:
+        return [
+            Due(PaymentId(UUID(int=row["payment_id"].int)), BookingId(UUID(int=row["booking_id"].int)), row["tries"])
+            for row in await self._database.rows("payments_due", now, payments_max)
+        ]
+
+    async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
+        nudged: int = await self._database.value("nudge_payments", booking_ids)
+        return nudged
+
+    async def without_payment(
+        self, older_than: datetime, bookings_max: int, *, changed_since: datetime | None = None
+    ) -> Sequence[BookingId]:
+        rows = await self._database.rows("bookings_without_payment", older_than, changed_since, bookings_max)
+        return [BookingId(UUID(int=row["booking_id"].int)) for row in rows]
+
+    async def unnoticed(self, older_than: datetime, bookings_max: int) -> Sequence[BookingId]:
+        rows = await self._database.rows("bookings_unnoticed", older_than, bookings_max)
+        return [BookingId(UUID(int=row["booking_id"].int)) for row in rows]
+
+    async def stuck(self, payments_max: int) -> Sequence[Stuck]:
+        return [
+            Stuck(_payment(row), row["stuck_reason"], row["stuck_since"])
+            for row in await self._database.rows("payments_stuck", payments_max)
+        ]
+
+    async def declined(self, booking_ids: Sequence[BookingId]) -> frozenset[BookingId]:
+        rows = await self._database.rows("payments_declined", booking_ids)
+        return frozenset(BookingId(UUID(int=row["booking_id"].int)) for row in rows)
+
+
+def _payment(row: asyncpg.Record) -> Payment:
+    return Payment(
+        PaymentId(UUID(int=row["payment_id"].int)),
+        BookingId(UUID(int=row["booking_id"].int)),
+        VendorId(UUID(int=row["vendor_id"].int)),
+        UserId(UUID(int=row["user_id"].int)),
+        row["number"],
+        row["provider"],
+        row["currency"],
+        row["amount_minor"],
+        row["created_at"],
+        row["kept_minor"],
+        row["settled_version"],
+        row["revision"],
+        tuple(map(_charge, orjson.loads(row["charges"]))),
+        tuple(Capture(**found) for found in orjson.loads(row["captures"])),
+        tuple(map(_refund, orjson.loads(row["refunds"]))),
+        row["nudges"],
+    )
+
+
+def _charge(found: dict[str, Any]) -> Charge:
+    closes_at = found["closes_at"]
+    found |= {
+        "state": ChargeState(found["state"]),
+        "closes_at": None if closes_at is None else datetime.fromisoformat(closes_at),
+    }
+    return Charge(**found)
+
+
+def _refund(found: dict[str, Any]) -> Refund:
+    return Refund(**(found | {"state": RefundState(found["state"])}))
