@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-CONSUMERS: Final = ("relay", "search_indexer", "archiver", "notifier")
+CONSUMERS: Final = ("relay", "search_indexer", "archiver", "notifier", "payments")
 """Each has a process of its own, and reads under its own name what the log has for it."""
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import default as default_policy
 from email.utils import format_datetime as mail_date
 from email.utils import parseaddr
 from functools import cache
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 from babel import Locale
 from babel.dates import format_date, format_time
 from babel.numbers import format_currency, get_currency_precision
+from email_validator import EmailNotValidError, validate_email
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from consumers.mail.calendar import CANCEL, REQUEST, calendar_file
@@ -27,15 +29,36 @@ from domain.user import User
 from domain.vendor import Vendor, VendorKind
 from storage.event_log import Topic
 
-TOPICS: Final = (Topic.NEW_BOOKING, Topic.BOOKING_AMENDED, Topic.BOOKING_CANCELLED, Topic.BOOKING_EXPIRED)
+TOPICS: Final = (
+    Topic.NEW_BOOKING,
+    Topic.BOOKING_AMENDED,
+    Topic.BOOKING_CANCELLED,
+    Topic.BOOKING_EXPIRED,
+    Topic.PAYMENT_REFUNDED,
+)
 """Of which guests are told."""
 
+_SEVEN_BITS: Final = default_policy.clone(cte_type="7bit")
+"""What is not ASCII is quoted, which any server takes and a person still reads in the file."""
+
+_END: Final = ".example"
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
+class BackPaid:
+    """Money that went back. `name` tells it from any other of the booking, for ever."""
+
+    name: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
-    """One event to tell. `sender` is a whole address; `invited` says that the guest holds an invitation to withdraw."""
+    """One event to tell. `sender` is a whole address; `invited` says that the guest holds an invitation to withdraw.
+
+    `back_paid` stands with PAYMENT_REFUNDED alone.
+    """
 
     topic: Topic
     booking: Booking
@@ -43,6 +66,7 @@ class Letter:
     guest: User
     sender: str
     invited: bool
+    back_paid: BackPaid | None = None
 
 
 def written(letter: Letter) -> EmailMessage:
@@ -56,13 +80,13 @@ def written(letter: Letter) -> EmailMessage:
     text = environment.get_template("letter.txt.j2").render(words)
     html = environment.get_template("letter.html.j2").render(words)
 
-    message = EmailMessage()
+    message = EmailMessage(policy=_SEVEN_BITS)
     name, address = parseaddr(letter.sender)
     message["Subject"] = header(str(words["headline"]))
     message["From"] = Address(display_name(vendor.name) or name, addr_spec=address)
     message["To"] = Address(display_name(guest.name), *_mailbox(guest.email))
     message["Date"] = mail_date(booking.updated_at)
-    message["Message-ID"] = f"<{booking.booking_id}.{booking.version}.{letter.topic.value}@holdfast>"
+    message["Message-ID"] = f"<{booking.booking_id}.{_event_name(letter)}@holdfast>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
     message.add_alternative(html, subtype="html")
@@ -85,8 +109,17 @@ def written(letter: Letter) -> EmailMessage:
     return message
 
 
+def _event_name(letter: Letter) -> str:
+    """Short enough for the header's one line."""
+    if letter.back_paid is not None:
+        return f"{letter.back_paid.name}.refund"
+    return f"{letter.booking.version}.{letter.topic.value}"
+
+
 def _method(letter: Letter) -> str | None:
     """A confirmed booking invites, the end of one that invited takes the invitation back."""
+    if letter.topic is Topic.PAYMENT_REFUNDED:
+        return None
     if letter.booking.status is BookingStatus.CONFIRMED:
         return REQUEST
     return CANCEL if letter.topic is Topic.BOOKING_CANCELLED and letter.invited else None
@@ -117,6 +150,7 @@ def _words(letter: Letter, locale: Locale) -> dict[str, str | int | bool | None]
         "party_size": booking.party_size,
         "rooms": len(booking.seats),
         "price": _money(booking.price, locale),
+        "back_paid": None if letter.back_paid is None else _money(letter.back_paid.amount, locale),
         "notes": _printable(booking.notes),
         "reason": _printable(booking.cancel_reason),
         "hold_until": None if booking.hold_expires_at is None else moment(booking.hold_expires_at),
@@ -135,12 +169,14 @@ def _printable(text: str | None) -> str | None:
 
 
 def _mailbox(email: str) -> tuple[str, str]:
-    """The two sides of an address, its domain as name servers know it (RFC 3490) where it has such a form."""
+    """The two sides of an address, its domain as name servers know it (RFC 5891) where it has such a form."""
     local, _, domain = email.rpartition("@")
     try:
-        return local, domain.encode("idna").decode("ascii")
-    except UnicodeError:
+        # As the address was judged when it was given: under an end of ours, reserved names are names like any.
+        judged = validate_email(f"{email}{_END}", check_deliverability=False)
+    except EmailNotValidError:
         return local, domain
+    return local, judged.ascii_domain.removesuffix(_END)
 
 
 @cache

@@ -11,7 +11,9 @@ from domain.booking import BookingStatus
 from domain.event import BookingAmended, BookingAvailed
 from domain.evolve import word_changes
 from domain.ids import seat_id_of
+from domain.payment_steps import new_payment
 from storage.errors import GuardRefused, StoreUnavailable
+from storage.postgres_payments import PostgresPayments
 from storage.shard_store import Batch, WordChange
 from tests.conformance.stores import booking, house, ids, slot_at
 from tests.conformance.waiting import until
@@ -105,6 +107,46 @@ async def test_live_bookings_never_leave(ground):
     await ground.archive.store([confirmed, blocked])
     assert await ground.departure(confirmed.ends_at + timedelta(days=4000)).sweep() == 0
     assert await ground.ids() == {confirmed.booking_id, blocked.booking_id}
+
+
+async def paid_for(ground, one):
+    """A payment of the booking that nobody has looked at yet."""
+    held = replace(one, status=BookingStatus.BLOCKED, deposit_waived=False)
+    new = new_payment(held, (), "sandbox", held.created_at)
+    return await PostgresPayments(ground.database).write(None, new, booking_version=1)
+
+
+async def test_one_whose_money_is_open_stays_until_it_is_not(ground, over):
+    """A refund that is not through needs its booking: it says what for."""
+    payments = PostgresPayments(ground.database)
+    payment = await paid_for(ground, over)
+    replaced = await payments.write(
+        None, replace(payment, payment_id=payment.booking_id, number=7, charges=()), booking_version=7
+    )
+    await payments.rest(payment, look_at=None, over=True)
+    assert await ground.departure(later(over)).sweep() == 0
+    assert await ground.ids() == {over.booking_id}
+    await payments.rest(replaced, look_at=None, over=False)
+    assert await ground.departure(later(over)).sweep() == 0
+    await payments.rest(replaced, look_at=None, over=True)
+    late = await payments.write(replaced, replace(replaced, kept_minor=5), booking_version=7)
+    assert await ground.departure(later(over)).sweep() == 0
+    await payments.rest(late, look_at=None, over=True)
+    assert await ground.departure(later(over)).sweep() == 1
+    assert await ground.ids() == set()
+    assert len(await payments.of_booking(over.booking_id)) == 2
+
+
+async def test_money_is_asked_for_once_more_at_the_departure(ground, over, reluctant):
+    """It may come while the archive answers."""
+
+    async def pay():
+        reluctant.before_answer = None
+        await paid_for(ground, over)
+
+    reluctant.before_answer = pay
+    assert await ground.departure(later(over), archive=reluctant).sweep() == 0
+    assert await ground.ids() == {over.booking_id}
 
 
 # What the archive has to say to it
