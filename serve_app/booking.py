@@ -36,11 +36,22 @@ from serve_app.booking_models import (
     status_change_of,
     status_content,
 )
+from serve_app.booking_payments import BookingPayments, PaymentContent
 from serve_app.doubt import cache_may_lie
 from serve_app.ended import EndedBookings
-from serve_app.errors import Code, Problem, document, ill_formed, invalid, not_found, problem_of
+from serve_app.errors import (
+    Code,
+    EdgeCode,
+    Problem,
+    document,
+    ill_formed,
+    invalid,
+    not_found,
+    payment_declined,
+    problem_of,
+)
 from serve_app.operation import LOGGED_IN, ONLY_USERS, Call, Operation, Result, failed
-from serve_app.ports import BookingNotes, CachedBookings, RandomBits
+from serve_app.ports import BookingNotes, CachedBookings, Payments, RandomBits
 from serve_app.service import About, Service
 
 PREFIX: Final = "/booking"
@@ -68,7 +79,8 @@ _BULK_ITEM: Final[TypeAdapter[BulkItem]] = TypeAdapter(BulkItem)
 class BookingDeps:
     """`ended` and `notes` are None where there is neither archive nor cache, `cached` where the shard's own memory is nearer.
 
-    `trust_forwarded` says that a proxy of ours in front writes X-Forwarded-For.
+    `payments` is None where nothing is ever paid. `trust_forwarded` says that a proxy of ours in front writes
+    X-Forwarded-For.
     """
 
     client: ShardClient
@@ -77,6 +89,7 @@ class BookingDeps:
     ended: EndedBookings | None = None
     notes: BookingNotes | None = None
     cached: CachedBookings | None = None
+    payments: Payments | None = None
     trust_forwarded: bool = False
 
 
@@ -94,6 +107,7 @@ class Bookings:
         self._ended = deps.ended
         self._notes = deps.notes
         self._cached = deps.cached
+        self._payments = BookingPayments(deps.payments)
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
@@ -109,7 +123,7 @@ class Bookings:
                 takes_key=True,
                 takes_wait=True,
                 tagged=True,
-                codes=(*_HOLD, *_SHARD, Reason.RATE_LIMITED),
+                codes=(*_HOLD, *_SHARD, Reason.RATE_LIMITED, EdgeCode.PAYMENT_DECLINED),
             ),
             Operation(
                 "POST",
@@ -155,7 +169,7 @@ class Bookings:
                 answer=BookingStatusShown,
                 takes_wait=True,
                 tagged=True,
-                codes=_SHARD,
+                codes=(*_SHARD, EdgeCode.PAYMENT_DECLINED),
             ),
             Operation(
                 "PUT",
@@ -181,10 +195,17 @@ class Bookings:
         if not isinstance(outcome, Done):
             return _refused(outcome)
         await self._note(outcome)
-        booking = outcome.booking
+        booking, replayed = outcome.booking, outcome.replayed
+        payment = await self._payment(outcome)
         if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
-            booking = await self._settled(booking, call.wait_seconds)
-        return _shown(booking, status=201, replayed=outcome.replayed)
+            if replayed and await self._payments.declined(booking):
+                return _shown(booking, payment, status=201, replayed=True)
+            newest = await self._settled(booking, call.wait_seconds)
+            if newest is None:
+                return payment_declined(booking.booking_id)
+            if newest.version > booking.version:
+                booking, payment = newest, await self._payments.arranged(newest)
+        return _shown(booking, payment, status=201, replayed=replayed)
 
     async def bulk(self, call: Call[list[Any], None]) -> Result:
         caller = call.account
@@ -193,15 +214,22 @@ class Bookings:
 
     async def show(self, call: Call[None, None]) -> Result:
         booking = await self._seen(call)
-        return _shown(booking) if isinstance(booking, Booking) else booking
+        if not isinstance(booking, Booking):
+            return booking
+        return _shown(booking, await self._payments.shown(booking) if booking.terms.deposit_version else None)
 
     async def show_status(self, call: Call[None, None]) -> Result:
         booking = await self._seen(call)
         if not isinstance(booking, Booking):
             return booking
         if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
-            booking = await self._settled(booking, call.wait_seconds)
-        return json_answer(status_content(booking), version=booking.version)
+            declined = await self._payments.declined(booking)
+            settled = None if declined else await self._settled(booking, call.wait_seconds)
+            if settled is None:
+                return payment_declined(booking.booking_id)
+            booking = settled
+        payment = await self._payments.shown(booking) if booking.terms.deposit_version else None
+        return json_answer(status_content(booking, payment), version=booking.version)
 
     async def amend(self, call: Call[AmendBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}", call.raw)
@@ -212,25 +240,39 @@ class Bookings:
         return await self._change(status_change_of(call.body, call.account, BookingId(call.id), call.version, key))
 
     async def _change(self, command: AmendBooking | SetStatus) -> Result:
+        era = self._era()
         try:
             outcome = await self._client.ask(command)
         except BaseException:
             await self._doubt(command.booking_id)
             raise
         if isinstance(outcome, Done):
-            await self._note(outcome)
-            return _shown(outcome.booking, replayed=outcome.replayed)
+            await self._note(outcome, era)
+            return _shown(outcome.booking, await self._payment(outcome), replayed=outcome.replayed)
         if cache_may_lie(outcome):
             await self._doubt(command.booking_id)
         if isinstance(outcome, Rejection) and outcome.reason is Reason.NOT_FOUND and self._ended is not None:
             return await self._ended.refusal(command)
         return _refused(outcome)
 
-    async def _settled(self, booking: Booking, wait_seconds: int) -> Booking:
-        settled = await self._client.settled(booking, wait_seconds)
-        if settled.version > booking.version:
+    async def _payment(self, done: Done) -> PaymentContent | None:
+        """Of a booking that was just written. A replayed hold shows it as it was first, like all the rest of it."""
+        booking = done.booking
+        if not booking.terms.deposit_version:
+            return None
+        if not done.replayed:
+            return await self._payments.arranged(booking)
+        if booking.version == 1:
+            return await self._payments.first(booking, self._client.booking)
+        return await self._payments.shown(booking)
+
+    async def _settled(self, booking: Booking, wait_seconds: int) -> Booking | None:
+        """The booking once it is settled or the time is up; None where its payment is declined before."""
+        era = self._era()
+        settled = await self._payments.settled(booking, self._client.settled(booking, wait_seconds))
+        if settled is not None and settled.version > booking.version:
             # Whoever settled it may not have come to note it yet, and this client is about to know.
-            await self._note(Done(settled))
+            await self._note(Done(settled), era)
         return settled
 
     async def _seen(self, call: Call[None, None]) -> Booking | Problem | Unavailable:
@@ -253,9 +295,14 @@ class Bookings:
             await self._cached.fill(booking, era)
         return booking
 
-    async def _note(self, done: Done) -> None:
+    def _era(self) -> bytes:
+        """Of the cache, to be had before a change is asked for: what was noted in an older one may be lost."""
+        return b"" if self._notes is None else self._notes.era
+
+    async def _note(self, done: Done, era: bytes = b"") -> None:
+        """A new hold needs no era: only its owners' stamps are set."""
         if self._notes is not None:
-            await self._notes.note(done.booking, replayed=done.replayed)
+            await self._notes.note(done.booking, era, replayed=done.replayed)
 
     async def _doubt(self, booking_id: BookingId) -> None:
         if self._notes is not None:
@@ -274,7 +321,8 @@ class Bookings:
         outcome = await self._client.ask(command)
         if isinstance(outcome, Done):
             await self._note(outcome)
-            return {"status": 201, "booking": booking_content(outcome.booking), "replayed": outcome.replayed}
+            content = booking_content(outcome.booking, await self._payment(outcome))
+            return {"status": 201, "booking": content, "replayed": outcome.replayed}
         return _problem_item(problem_of(_refused(outcome)))
 
     def _bulk_command(self, item: object, caller: Caller) -> PlaceHold | Problem:
@@ -316,8 +364,8 @@ def may_see(caller: Caller, booking: Booking) -> bool:
             return True
 
 
-def _shown(booking: Booking, *, status: int = 200, replayed: bool = False) -> Answer:
-    answer = json_answer(booking_content(booking), status=status, version=booking.version)
+def _shown(booking: Booking, payment: PaymentContent | None, *, status: int = 200, replayed: bool = False) -> Answer:
+    answer = json_answer(booking_content(booking, payment), status=status, version=booking.version)
     if replayed:
         answer.headers.append(REPLAYED)
     return answer

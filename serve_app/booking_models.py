@@ -30,8 +30,10 @@ from serve_app.fields import (
     Shown,
     Strict,
     fault_at,
+    money_content,
 )
 from serve_app.headers import IDEMPOTENCY_KEY_CHARACTERS_MAX
+from serve_app.payment_shown import PaymentShown
 
 BULK_BOOKINGS_MAX: Final = 500
 
@@ -145,16 +147,6 @@ class ContactShown(Shown):
     phone: str | None
 
 
-class PaymentShown(Shown):
-    payment_id: UUID
-    status: Literal["pending", "captured", "declined", "void", "refund_pending", "refunded", "kept"]
-    amount: MoneyShown
-    captured: MoneyShown
-    refunded: MoneyShown
-    due: MoneyShown | None
-    checkout_url: str | None
-
-
 class BookingShown(Shown):
     booking_id: UUID
     code: str
@@ -264,8 +256,11 @@ def once(key: str, request_line: str, content: Any) -> Once:
     return Once(key, blake2b(asked.encode(), digest_size=16).digest())
 
 
-def booking_content(booking: Booking) -> dict[str, Any]:
-    """The booking as a client sees it, in the members of `BookingShown`; written out by hand because it is hot."""
+def booking_content(booking: Booking, payment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The booking as a client sees it, in the members of `BookingShown`; written out by hand because it is hot.
+
+    `payment` has the members of `PaymentShown`.
+    """
     vendor_id = str(booking.vendor_id)
     # A seat's id is its vendor's with the seat's number in the last 20 bits: five hexadecimal digits.
     of_vendor = vendor_id[:-5]
@@ -289,7 +284,7 @@ def booking_content(booking: Booking) -> dict[str, Any]:
         "check_out": booking.check_out,
         "hold_expires_at": booking.hold_expires_at,
         "price": money_content(booking.price),
-        "payment": payment_content(booking),
+        "payment": payment,
         "notes": booking.notes,
         "contact": None if contact is None else {"name": contact.name, "email": contact.email, "phone": contact.phone},
         "created_at": booking.created_at,
@@ -298,13 +293,7 @@ def booking_content(booking: Booking) -> dict[str, Any]:
     }
 
 
-def payment_content(_booking: Booking) -> Mapping[str, Any] | None:
-    """What is to be paid and was; null, because there is no payment service yet and a vendor's confirm stands for it."""
-    return None
-
-
-def status_content(booking: Booking) -> dict[str, Any]:
-    payment = payment_content(booking)
+def status_content(booking: Booking, payment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {
         "booking_id": booking.booking_id,
         "status": booking.status,
@@ -312,10 +301,6 @@ def status_content(booking: Booking) -> dict[str, Any]:
         "hold_expires_at": booking.hold_expires_at,
         "payment_status": None if payment is None else payment["status"],
     }
-
-
-def money_content(money: Money | None) -> dict[str, Any] | None:
-    return None if money is None else {"amount_minor": money.amount_minor, "currency": money.currency}
 
 
 def _when(body: PlaceHoldBody) -> When:

@@ -14,11 +14,12 @@ from domain.ids import UserId, VendorId
 from serve_app.answer import Answer, json_answer
 from serve_app.auth import Tokens
 from serve_app.booking_models import BookingShown, booking_content
+from serve_app.booking_payments import BookingPayments
 from serve_app.cursor import cursor_of, is_cursor, position_of
 from serve_app.errors import Problem, forbidden, invalid, not_found
 from serve_app.fields import Day, QueryInt, Shown, Strict, fault_at
 from serve_app.operation import LOGGED_IN, Call, Operation, Result
-from serve_app.ports import BookingLists, Clock, VendorReads
+from serve_app.ports import BookingLists, Clock, Payments, VendorReads
 from serve_app.service import About, Service
 
 PREFIX: Final = "/bookings"
@@ -71,6 +72,7 @@ class BookingsDeps:
     vendors: VendorReads
     tokens: Tokens
     clock: Clock
+    payments: Payments | None = None
     trust_forwarded: bool = False
 
 
@@ -82,6 +84,7 @@ def bookings_app(deps: BookingsDeps) -> Service:
 class BookingDesk:
     def __init__(self, deps: BookingsDeps) -> None:
         self._deps = deps
+        self._payments = BookingPayments(deps.payments)
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
@@ -122,7 +125,7 @@ class BookingDesk:
             after=after,
             limit=asked.limit + 1,
         )
-        return _page(found, asked.limit, this_list)
+        return await self._page(found, asked.limit, this_list)
 
     async def of_vendor(self, call: Call[None, VendorListAsked]) -> Result:
         asked, caller = call.query, call.account
@@ -144,21 +147,21 @@ class BookingDesk:
             after=after,
             limit=asked.limit + 1,
         )
-        return _page(found, asked.limit, this_list)
+        return await self._page(found, asked.limit, this_list)
+
+    async def _page(self, found: BookingPage, limit: int, this_list: str) -> Answer:
+        shown = found.bookings[:limit]
+        last = shown[-1] if len(found.bookings) > limit else None
+        next_cursor = None if last is None else cursor_of(ListPosition(last.starts_at, last.booking_id), this_list)
+        payments = await self._payments.shown_many(shown)
+        items = [booking_content(booking, payment) for booking, payment in zip(shown, payments, strict=True)]
+        return json_answer({"items": items, "next_cursor": next_cursor, "past_missing": found.past_missing})
 
 
 def _after(cursor: str | None, this_list: str) -> ListPosition | Problem | None:
     if cursor is None:
         return None
     return position_of(cursor, this_list) or invalid("cursor", "This is no cursor of this list")
-
-
-def _page(found: BookingPage, limit: int, this_list: str) -> Answer:
-    shown = found.bookings[:limit]
-    last = shown[-1] if len(found.bookings) > limit else None
-    next_cursor = None if last is None else cursor_of(ListPosition(last.starts_at, last.booking_id), this_list)
-    items = [booking_content(booking) for booking in shown]
-    return json_answer({"items": items, "next_cursor": next_cursor, "past_missing": found.past_missing})
 
 
 def _text(day: date | None) -> str:

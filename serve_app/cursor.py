@@ -20,6 +20,7 @@ _CHECK_BYTES: Final = 6
 _SIZE: Final = 8 + 16 + _CHECK_BYTES
 _SORT_KEY_MAX: Final = float(1 << 53)
 """No price, distance or sum of points comes near it, and every index takes it."""
+_MOVEMENT_ID_MAX: Final = (1 << 63) - 1
 
 
 def cursor_of(position: ListPosition, of_list: str) -> str:
@@ -60,6 +61,20 @@ def sort_position_of(cursor: str, of_search: str, order: SearchOrder) -> SortPos
     if not (abs(key) <= _SORT_KEY_MAX or (key == inf and order is SearchOrder.PRICE)):
         return None
     return SortPosition(key, VendorId(UUID(bytes=raw[8:24])))
+
+
+def movement_cursor_of(position: tuple[datetime, int], of_list: str) -> str:
+    """As `cursor_of`, for a list of movements of the ledger."""
+    moved_at, movement_id = position
+    return cursor_of(ListPosition(moved_at, BookingId(UUID(int=movement_id))), of_list)
+
+
+def movement_position_of(cursor: str, of_list: str) -> tuple[datetime, int] | None:
+    """Where the page ended; None for anything that is no cursor of this list."""
+    position = position_of(cursor, of_list)
+    if position is None or position.booking_id.int > _MOVEMENT_ID_MAX:
+        return None
+    return position.starts_at, position.booking_id.int
 
 
 def is_cursor(cursor: str) -> bool:

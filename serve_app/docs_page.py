@@ -16,27 +16,28 @@ code, pre { font: 14px/1.4 ui-monospace, monospace; } pre { background: #f5f5f2;
 table { border-collapse: collapse; } td, th { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
 .method { display: inline-block; min-width: 4rem; font-weight: 700; }
 """
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
-def headers() -> list[Header]:
-    """For every page made here."""
+def headers(style: str = _STYLE, *, forms_to: str = "'none'") -> list[Header]:
+    """For every page made here: nothing from elsewhere, no script, in nobody's frame; its forms go to `forms_to` alone."""
+    style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; base-uri 'none'; form-action {forms_to}; "
+        "frame-ancestors 'none'"
+    )
     return [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", _POLICY.encode()),
+        (b"content-security-policy", policy.encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
     ]
 
 
-def page(title: str, body: str) -> bytes:
+def page(title: str, body: str, style: str = _STYLE) -> bytes:
     """A whole HTML page; `body` is HTML already escaped."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
-        f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>{body}</body></html>'.encode()
+        f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{body}</body></html>'.encode()
     )
 
 
@@ -62,8 +63,8 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         rows = "".join(_parameter(parameter) for parameter in operation["parameters"])
         parts.append(f"<table><tr><th>Parameter</th><th>In</th><th>Takes</th></tr>{rows}</table>")
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        parts.append(f"<p>Takes</p>{_json(schema)}")
+        for media_type, content in operation["requestBody"]["content"].items():
+            parts.append(f"<p>Takes {escape(media_type)}</p>{_json(content['schema'])}")
     rows = "".join(
         f"<tr><td>{escape(status)}</td><td>{escape(answer['description'])}{_shape(answer)}</td></tr>"
         for status, answer in operation["responses"].items()

@@ -78,12 +78,13 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A refusal on its way out. `retry_after_seconds` is filled for 429 and 503; `allow` for 405."""
+    """A refusal on its way out. `retry_after_seconds` is filled for 429 and 503; `allow` for 405; `booking_id` for 402."""
 
     code: Code
     detail: str
     errors: tuple[FieldError, ...] = ()
     bookings: tuple[BookingId, ...] = ()
+    booking_id: BookingId | None = None
     retry_after_seconds: int | None = None
     allow: str | None = None
 
@@ -113,6 +114,15 @@ def forbidden(why: str) -> Problem:
     return Problem(Reason.FORBIDDEN, why)
 
 
+def payment_declined(booking_id: BookingId) -> Problem:
+    """Who waits for a booking hears that its payment was declined; the seats are held on."""
+    return Problem(
+        EdgeCode.PAYMENT_DECLINED,
+        "The payment was declined. It can be paid again until the hold ends.",
+        booking_id=booking_id,
+    )
+
+
 def problem_of(refusal: Rejection | Unavailable) -> Problem:
     """What a shard refused, ready for a client."""
     if isinstance(refusal, Unavailable):
@@ -121,7 +131,7 @@ def problem_of(refusal: Rejection | Unavailable) -> Problem:
     if refusal.reason is Reason.INVALID_REQUEST:
         errors = (FieldError(refusal.path, refusal.detail),)
     wait = _RATE_LIMIT_SECONDS if refusal.reason is Reason.RATE_LIMITED else None
-    return Problem(refusal.reason, refusal.detail, errors, refusal.bookings, wait)
+    return Problem(refusal.reason, refusal.detail, errors, refusal.bookings, retry_after_seconds=wait)
 
 
 def problem_of_store(error: StoreError) -> Problem:
@@ -160,6 +170,8 @@ def document(problem: Problem) -> dict[str, Any]:
         content["errors"] = [{"path": error.path, "message": error.message} for error in problem.errors]
     if problem.code is Reason.WOULD_STRAND_BOOKINGS:
         content["bookings"] = [str(booking_id) for booking_id in problem.bookings]
+    if problem.booking_id is not None:
+        content["booking_id"] = str(problem.booking_id)
     return content
 
 

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from domain.currency import CURRENCIES
 from domain.local_time import zone_of
+from domain.money import Money
 from domain.vendor import Location
 
 NO_NUL: Final = r"^[^\x00]*$"
@@ -263,3 +264,8 @@ class MoneyGiven(Strict):
 class MoneyShown(Shown):
     amount_minor: int
     currency: str
+
+
+def money_content(money: Money | None) -> dict[str, Any] | None:
+    """The members of `MoneyShown`."""
+    return None if money is None else {"amount_minor": money.amount_minor, "currency": money.currency}

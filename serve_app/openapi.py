@@ -86,7 +86,7 @@ def _operation(
         schema = schemas[_key(operation, "body"), "validation"]
         described["requestBody"] = {
             "required": not operation.body_optional,
-            "content": {"application/json": {"schema": schema}},
+            "content": {operation.body_media_type: {"schema": schema}},
         }
     if operation.callers != ANYONE:
         described["security"] = [{"token": []}]
@@ -195,5 +195,6 @@ def _problem_schema() -> dict[str, Any]:
             "transient": {"type": "boolean", "description": "Whether the same request may succeed later."},
             "errors": {"type": "array", "items": item},
             "bookings": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+            "booking_id": {"type": "string", "format": "uuid"},
         },
     }

@@ -4,8 +4,9 @@ FastAPI costs 125 us a request, twice a whole hold, so this layer is ours: a tab
 the rest in the order of API.md: body limit, 401, 422, 403, 404, then the handler.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
@@ -40,6 +41,7 @@ QueryT = TypeVar("QueryT")
 
 BODY_BYTES_MAX: Final = 256 * 1024
 NIL: Final = UUID(int=0)
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 ANYONE: Final[frozenset[Role | None]] = frozenset({None, Role.USER, Role.VENDOR, Role.OPERATOR})
 LOGGED_IN: Final[frozenset[Role | None]] = frozenset({Role.USER, Role.VENDOR, Role.OPERATOR})
@@ -55,7 +57,7 @@ class Call(Generic[BodyT, QueryT]):
 
     `id` is the UUID in the path, nil where there is none, and `segment` its text as it came. `version` is what
     If-Match expects, None for anything; where it names several, the handler is called for each until one is the thing's.
-    `raw` are the body's bytes.
+    `raw` are the body's bytes. `headers` are there only where the operation takes them, their names in lower case.
     """
 
     caller: Caller | None
@@ -69,6 +71,7 @@ class Call(Generic[BodyT, QueryT]):
     version: int | None = None
     other_versions: Sequence[int] = ()
     wait_seconds: int = 0
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
 
     @property
     def account(self) -> Caller:
@@ -106,6 +109,8 @@ class Operation(Generic[BodyT, QueryT]):
     id_is_uuid: bool = True
     tagged: bool = False
     media_type: str = "application/json"
+    body_media_type: str = "application/json"
+    takes_headers: bool = False
 
 
 class Endpoint:
@@ -200,6 +205,8 @@ class Endpoint:
                 call.version, *call.other_versions = versions
         if operation.takes_wait and b"prefer" in lines:
             call.wait_seconds = header_values.wait_seconds(_joined(given, b"prefer"))
+        if operation.takes_headers:
+            call.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines.items()}
         return None
 
     def _id(self, call: Call[Any, Any], segment: str) -> UUID | None:
@@ -291,13 +298,22 @@ async def read_body(receive: Receive, declared_length: bytes | None) -> bytes | 
         parts.append(part)
 
 
+def form_of(body: bytes) -> dict[str, str] | Problem:
+    """The fields of a form that a browser sent, each at most once."""
+    return _pairs_of(body, "The form is not well formed")
+
+
 def _query_of(query_string: bytes) -> dict[str, str] | Problem:
+    return _pairs_of(query_string, "The query string is not well formed")
+
+
+def _pairs_of(encoded: bytes, fault: str) -> dict[str, str] | Problem:
     try:
         pairs = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50, separator="&"
+            encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50, separator="&"
         )
     except ValueError:
-        return invalid("", "The query string is not well formed")
+        return invalid("", fault)
     given = dict(pairs)
     if len(given) != len(pairs):
         names = [name for name, _ in pairs]

@@ -3,7 +3,7 @@
 The composition root passes real ones in. Every method of a store may raise `storage.errors.StoreUnavailable`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -13,6 +13,8 @@ from domain.booking import Booking
 from domain.booking_list import BookingFilter, BookingPage, ListPosition
 from domain.command import Role
 from domain.ids import BookingId, UserId, VendorId
+from domain.ledger import Balance, BookedMovement
+from domain.payment import Payment
 from domain.search import Candidate, CandidateQuery, SortPosition
 from domain.user import Credentials, User
 from domain.vendor import Vendor
@@ -70,7 +72,12 @@ class VendorReads(Protocol):
         """Told of a change that may or may not have happened, so that no cache is believed for a while. Never raises."""
         ...
 
-    async def note(self, vendor: Vendor) -> None:
+    @property
+    def era(self) -> bytes:
+        """What `note` is to be given, had before the vendor was written."""
+        ...
+
+    async def note(self, vendor: Vendor, era: bytes = b"") -> None:
         """Told of a vendor that was just committed, so that no older one is read from a cache. Never raises."""
         ...
 
@@ -78,7 +85,12 @@ class VendorReads(Protocol):
 class UserReads(Protocol):
     async def by_id(self, user_id: UserId) -> User | None: ...
 
-    async def note(self, user: User) -> None:
+    @property
+    def era(self) -> bytes:
+        """What `note` is to be given, had before the user was written."""
+        ...
+
+    async def note(self, user: User, era: bytes = b"") -> None:
         """Told of a user that was just written, so that no older one is read from a cache. Never raises."""
         ...
 
@@ -102,7 +114,12 @@ class BookingLists(Protocol):
 class BookingNotes(Protocol):
     """Told of what the shards wrote before the client is, so that nobody reads an older one from a cache. Never raises."""
 
-    async def note(self, booking: Booking, *, replayed: bool = False) -> None:
+    @property
+    def era(self) -> bytes:
+        """What `note` is to be given, had before the booking was written."""
+        ...
+
+    async def note(self, booking: Booking, era: bytes = b"", *, replayed: bool = False) -> None:
         """One that is `replayed` is as it was then, and may have changed since."""
         ...
 
@@ -124,6 +141,53 @@ class CachedBookings(Protocol):
         ...
 
     async def fill(self, booking: Booking, era: bytes) -> None: ...
+
+
+class Payments(Protocol):
+    """The deposits of bookings. Only bookings whose terms have a `deposit_version` above 0 are ever asked for."""
+
+    async def arrange(self, booking: Booking) -> Payment | None:
+        """See to it that the guest can pay what the booking, as it was just written, asks for; its payment that counts.
+
+        Without effect where that was seen to. A provider that is away leaves the payment without its address.
+        """
+        ...
+
+    async def of(self, booking: Booking) -> Payment | None:
+        """The payment that counts; None where there is none yet."""
+        ...
+
+    async def of_many(self, bookings: Sequence[Booking]) -> Mapping[BookingId, Payment]: ...
+
+    async def agreed(self, booking: Booking) -> Payment | None:
+        """The payment for the deposit as this form of the booking agreed on it, which may have been replaced since."""
+        ...
+
+    async def declined(self, booking_ids: Sequence[BookingId]) -> frozenset[BookingId]:
+        """Those whose payment's last try was declined."""
+        ...
+
+
+class LedgerReads(Protocol):
+    """`since` is included, `until` is not; None is no bound."""
+
+    async def of_vendor(
+        self, vendor_id: VendorId, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Balance]:
+        """One balance for each currency that moved."""
+        ...
+
+    async def movements_of_vendor(
+        self,
+        vendor_id: VendorId,
+        movements_max: int,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: tuple[datetime, int] | None = None,
+    ) -> Sequence[BookedMovement]:
+        """The oldest first, from behind the `position` of the last one of the page before."""
+        ...
 
 
 class Candidates(Protocol):

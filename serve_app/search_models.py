@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 from domain.command import SittingTime, StayDates, When
 from domain.search import Candidate, CandidateQuery, SearchOrder, SeatWish, Verdict
 from domain.vendor import VendorKind
-from serve_app.booking_models import money_content
 from serve_app.cursor import is_cursor
 from serve_app.fields import (
     AMOUNT_MINOR_MAX,
@@ -30,6 +29,7 @@ from serve_app.fields import (
     Shown,
     Strict,
     fault_at,
+    money_content,
 )
 from serve_app.vendor_shown import LocationShown
 

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from domain.availability import FreeSeats
 from domain.vendor import Closure, Deposit, DepositKind, SeatGroup, StayRules, Vendor, VendorKind
-from serve_app.booking_models import money_content
-from serve_app.fields import MoneyShown, Shown
+from serve_app.fields import MoneyShown, Shown, money_content
 from serve_app.login import TokenShown
 from serve_app.vendor_models import WEEKDAYS, Weekday
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from domain.command import Role
 
-SERVICES = ("/user", "/vendor", "/vendors", "/booking", "/bookings", "/operator", "")
+SERVICES = ("/user", "/vendor", "/vendors", "/booking", "/bookings", "/payment", "/operator", "")
 PASSWORD = "correct horse battery"
 VIENNA = ZoneInfo("Europe/Vienna")
 PROBLEM = "application/problem+json"

@@ -22,7 +22,7 @@ from actors.limits import ShardLimits
 from actors.shard import Shard
 from domain.command import Role
 from domain.ids import BookingId
-from serve_app import booking, bookings, operator, pages, search, user, vendor
+from serve_app import booking, bookings, operator, pages, payment, search, user, vendor
 from serve_app.auth import SigningKeys, Tokens
 from serve_app.ended import EndedBookings
 from serve_app.passwords import Passwords
@@ -36,10 +36,16 @@ from storage.booking_cache import BookingCache, FirstPages
 from storage.booking_lists import BookingLists
 from storage.bookings import BookingReads
 from storage.cache import VersionedCache
+from storage.checkouts import Checkouts
 from storage.directory import Directory
+from storage.ledger import Ledger
 from storage.postgres import Database
 from storage.postgres_archive import PostgresArchive
+from storage.postgres_inbox import PostgresInbox
+from storage.postgres_payments import PostgresPayments
 from storage.postgres_shard_store import PostgresShardStore
+from storage.sandbox import Sandbox, SandboxPolicy
+from storage.sandbox_provider import SandboxProvider
 from storage.search_index import SearchIndex
 from storage.search_index_url import search_index_at
 from storage.shard_store import Owner
@@ -50,6 +56,7 @@ from tests.fakes.memory_search_index import MemorySearchIndex
 
 KEYS = SigningKeys("test", {"test": secrets.token_bytes(32)})
 ACTOR = "actor-of-the-api-tests"
+WEBHOOK_KEY = secrets.token_bytes(32)
 
 
 class Clock:
@@ -65,6 +72,21 @@ class Clock:
         self._ahead += timedelta(**by)
 
 
+class Money:
+    """Deposits over that database, taken by the sandbox for 1.5 percent; nobody delivers its messages, and no desk is there."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.clock = clock
+        self.store = PostgresPayments(database)
+        self.inbox = PostgresInbox(database)
+        self.ledger = Ledger(database)
+        self.sandbox = Sandbox(database, clock, SandboxPolicy(fee_basis_points=150))
+        self.provider = SandboxProvider(self.sandbox, WEBHOOK_KEY, "http://test")
+        self.checkouts = Checkouts(
+            self.store, self.provider, BookingReads(database).by_id, clock, return_url="http://test/"
+        )
+
+
 @dataclass(frozen=True)
 class Server:
     app: "Gateway"
@@ -76,6 +98,7 @@ class Server:
     redis: Redis
     url: str
     index: SearchIndex
+    money: Money
 
     def issue(self, role: Role, account_id: str) -> str:
         return self.tokens.issue(role, UUID(account_id))
@@ -158,7 +181,8 @@ async def served(postgres: Any, valkey: Any, clock: Clock) -> AsyncIterator[Serv
         index = search_index_at("", url)
         stack.push_async_callback(index.close)
         app = gateway_of(client, database, cache, archive, accounts, tokens, passwords, limits, clock, index)
-        yield Server(app, httpx.ASGITransport(app), tokens, database, archive, shard, redis, url, index)
+        money = Money(database, clock)
+        yield Server(app, httpx.ASGITransport(app), tokens, database, archive, shard, redis, url, index, money)
 
 
 def gateway_of(
@@ -177,14 +201,31 @@ def gateway_of(
     users, noted = UserReads(accounts, cache), BookingCache(cache, clock)
     ended = EndedBookings(archive, vendors, clock)
     lists = BookingLists(BookingReads(database), archive, pages=FirstPages(cache))
+    money = Money(database, clock)
     services = [
         user.user_app(user.UserDeps(accounts, users, tokens, passwords, limits, clock, bits, trust_forwarded=True)),
         vendor.vendor_app(
             vendor.VendorDeps(client, accounts, vendors, tokens, passwords, limits, clock, bits, trust_forwarded=True)
         ),
         search.search_app(search.SearchDeps(index or MemorySearchIndex(), client, tokens, clock)),
-        booking.booking_app(booking.BookingDeps(client, tokens, bits, ended, notes=noted, cached=noted)),
-        bookings.bookings_app(bookings.BookingsDeps(lists, vendors, tokens, clock)),
+        booking.booking_app(
+            booking.BookingDeps(client, tokens, bits, ended, notes=noted, cached=noted, payments=money.checkouts)
+        ),
+        bookings.bookings_app(bookings.BookingsDeps(lists, vendors, tokens, clock, payments=money.checkouts)),
+        payment.payment_app(
+            payment.PaymentDeps(
+                client,
+                money.store,
+                money.inbox,
+                money.provider,
+                money.ledger,
+                vendors,
+                tokens,
+                clock,
+                ended,
+                money.sandbox,
+            )
+        ),
         operator.operator_app(operator.OperatorDeps(OneShard(database), tokens)),
     ]
     return Gateway([*services, pages.pages_app([service.about for service in services], tokens)])

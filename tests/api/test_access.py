@@ -26,6 +26,12 @@ MATRIX = {
     "PUT /booking/{booking_id}/status": (200, 404, 200, 404, 200, 401),
     "GET /bookings/user/{user_id}": (200, 404, 404, 404, 200, 401),
     "GET /bookings/vendor/{vendor_id}": (403, 403, 200, 403, 200, 401),
+    "GET /payment/{payment_id}": (200, 404, 200, 404, 200, 401),
+    "GET /payment/vendor/{vendor_id}/balance": (403, 403, 200, 403, 200, 401),
+    "GET /payment/vendor/{vendor_id}/movements": (403, 403, 200, 403, 200, 401),
+    "POST /payment/webhook/{provider}": (400,) * 6,
+    "GET /payment/sandbox/{payment_id}": (200,) * 6,
+    "POST /payment/sandbox/{payment_id}": (200,) * 6,
     "GET /operator/shards": (403, 403, 403, 403, 200, 401),
     "POST /operator/shards/{shard_id}/move": (403, 403, 403, 403, 202, 401),
     "POST /operator/verify": (403, 403, 403, 403, 200, 401),
@@ -33,7 +39,14 @@ MATRIX = {
 }
 # Nobody needs a token for these, and every service has them; they are tried by the anonymous caller elsewhere.
 OPEN = {"POST /user/create", "POST /user/login", "POST /vendor/create", "POST /vendor/login"}
-PUBLIC = {"GET /vendor/{vendor_id}", "GET /vendor/{vendor_id}/availability", "GET /vendors"}
+PUBLIC = {
+    "GET /vendor/{vendor_id}",
+    "GET /vendor/{vendor_id}/availability",
+    "GET /vendors",
+    "POST /payment/webhook/{provider}",
+    "GET /payment/sandbox/{payment_id}",
+    "POST /payment/sandbox/{payment_id}",
+}
 OWN = ("/healthz", "/openapi.json", "/docs")
 
 BODIES = {
@@ -42,7 +55,10 @@ BODIES = {
     "PUT /booking/{booking_id}": {"notes": "Window"},
     "PUT /booking/{booking_id}/status": {"status": "CANCELLED"},
     "POST /booking/bulk": {"bookings": [{}]},
+    "POST /payment/webhook/{provider}": {"event_id": "forged"},
 }
+FORMS = {"POST /payment/sandbox/{payment_id}": {"choice": "decline"}}
+DEPOSIT = {"deposit": {"kind": "per_booking", "amount_minor": 1000}}
 
 
 def route(operation: Operation) -> str:
@@ -74,7 +90,8 @@ async def test_every_route_declares_who_may_call_it(api, operations):
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", MATRIX)
 async def test_access(api: Api, route: str, caller: str):
-    guest, house = await api.user(), await api.restaurant()
+    guest = await api.user()
+    house = await (api.restaurant(policy=DEPOSIT) if "{payment_id}" in route else api.restaurant())
     booking = await api.booked(guest, house)
     headers = {
         "owner": guest.headers,
@@ -86,12 +103,20 @@ async def test_access(api: Api, route: str, caller: str):
         headers = (await (api.user() if caller == "other guest" else api.restaurant())).headers
 
     method, path = route.split()
-    path = path.format(user_id=guest.id, vendor_id=house.id, booking_id=booking["booking_id"], shard_id=0)
+    path = path.format(
+        user_id=guest.id,
+        vendor_id=house.id,
+        booking_id=booking["booking_id"],
+        payment_id=(booking["payment"] or {}).get("payment_id"),
+        provider="sandbox",
+        shard_id=0,
+    )
     body = BODIES.get(route)
     if route == "POST /booking/vendor/{vendor_id}":
         body = {"party_size": 2, "starts_at": api.at(12)}
     query = {"from": str(api.day()), "to": str(api.day())} if path.endswith("availability") else None
-    response = await api.http.request(method, path, json=body, params=query, headers=headers)
+    form = FORMS.get(route)
+    response = await api.http.request(method, path, json=body, data=form, params=query, headers=headers)
 
     expected = MATRIX[route][CALLERS.index(caller)]
     if expected in {401, 403, 404}:

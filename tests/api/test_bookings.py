@@ -64,10 +64,11 @@ async def test_an_instant_and_a_local_time_say_the_same(api):
 async def test_a_deposit_blocks_and_the_vendors_confirm_settles_it(api):
     house, guest = await api.restaurant(**HIGH), await api.user()
     booking = await api.booked(guest, house)
-    assert (booking["status"], booking["version"], booking["payment"]) == ("BLOCKED", 1, None)
+    assert (booking["status"], booking["version"], booking["payment"]["status"]) == ("BLOCKED", 1, "pending")
     assert instant(booking["hold_expires_at"]) - instant(booking["created_at"]) == timedelta(seconds=600)
     confirmed = done(await api.set_status(house, booking["booking_id"], "CONFIRMED"))
     assert (confirmed["status"], confirmed["version"], confirmed["hold_expires_at"]) == ("CONFIRMED", 2, None)
+    assert (confirmed["payment"]["status"], confirmed["payment"]["due"]) == ("void", None)
 
 
 async def test_manual_approval_blocks(api):
@@ -85,7 +86,7 @@ async def test_the_status_alone(api):
             "status": "BLOCKED",
             "version": 1,
             "hold_expires_at": booking["hold_expires_at"],
-            "payment_status": None,
+            "payment_status": "pending",
         }
         assert response.headers["etag"] == '"1"'
 

@@ -74,10 +74,11 @@ def booking(
         ends_at=starts_at + timedelta(minutes=slots * step_minutes),
         created_at=OPENED,
         updated_at=OPENED,
-        terms=Terms(Money(500, "EUR"), 24, 50),
+        terms=Terms(Money(500, "EUR"), 24, 50, deposit_version=1),
         hold_expires_at=OPENED + timedelta(minutes=10) if status is BookingStatus.BLOCKED else None,
         notes='by the window, "please" \\ ünïcode \U0001f600',
         contact=Contact(email="guest@example.org"),
+        deposit_waived=status is not BookingStatus.BLOCKED,
     )
 
 
@@ -103,7 +104,13 @@ def placing(lease: Lease, seq: int, *bookings: Booking) -> Batch:
 
 
 def confirmed(before: Booking) -> BookingConfirmed:
-    after = replace(before, status=BookingStatus.CONFIRMED, version=before.version + 1, hold_expires_at=None)
+    after = replace(
+        before,
+        status=BookingStatus.CONFIRMED,
+        version=before.version + 1,
+        hold_expires_at=None,
+        deposit_waived=before.terms.deposit is not None,
+    )
     return BookingConfirmed(after, before)
 
 

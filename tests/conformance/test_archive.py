@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.booking import BookedSeat, BookingStatus, Contact
+from domain.booking import BookedSeat, BookingStatus, Contact, Terms
 from domain.booking_list import ListPosition
 from domain.ids import UserId, booking_id_from, vendor_id_from
 from domain.money import Money
@@ -109,7 +109,11 @@ async def test_what_is_stored_comes_back_whole(archive, house):
         notes="zwei Betten, «bitte» \\ \U0001f600",
         contact=Contact("Ann", "ann@example.org", "+354 1"),
         cancel_reason="ill",
+        terms=Terms(Money(4800, "EUR"), 48, 100, by_hand=True, deposit_version=3),
         deposit_waived=True,
+        deposit_paid=True,
+        cancelled_late=True,
+        bill_minor=31050,
     )
     undone = replace(house.ended(status=BookingStatus.NO_SHOW), no_show_at=START + timedelta(microseconds=17))
     await archive.store([full, undone])

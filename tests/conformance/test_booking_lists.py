@@ -426,6 +426,17 @@ class TestFirstPages:
         await redis.set(f"holdfast:stamp:vendor:{owners.vendor_id}", f"{int(stamp) - 3_000_000:016d}")
         assert await listed(lists, owners, CURRENT, limit=7) == []
 
+    async def test_after_a_loss_of_all_stamps_everybody_reads_the_primary(
+        self, current, reads, archive, cache, notes, owners, redis
+    ):
+        one = owners.booked(5, status=BookingStatus.CONFIRMED)
+        await current.place(one)
+        lists = BookingLists(reads, archive, replicas=BookingReads(None), pages=FirstPages(cache))
+        await notes.note(one)
+        await redis.flushall()
+        assert await listed(lists, owners, CURRENT) == [one]
+        assert await listed(lists, owners, CURRENT, limit=7) == [one]
+
     async def test_without_a_cache_everybody_reads_the_primary(self, current, reads, archive, owners, free_port):
         one = owners.booked(5, status=BookingStatus.CONFIRMED)
         await current.place(one)

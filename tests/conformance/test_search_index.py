@@ -190,6 +190,14 @@ async def test_a_radius_ends_where_it_says(index):
     assert await found(index, near=Location(-PORTO.lat, 180 + PORTO.lon), radius_km=20_010) == [4, 3, 2, 1]
 
 
+async def test_half_the_earth_takes_in_the_opposite_point(index):
+    """Which by rounding comes out a little further away than half the earth."""
+    opposite = {(-60, -125): (60, 55), (-60, 55): (60, -125), (-45, -160): (45, 20), (-45, -150): (45, 30)}
+    await index.put([tavern(number, location=Location(*there)) for number, there in enumerate(opposite.values(), 1)])
+    for here in opposite:
+        assert sorted(await found(index, near=Location(*here), radius_km=20_040)) == [1, 2, 3, 4]
+
+
 async def test_a_radius_is_round(index):
     """A square would take in corners that lie outside of the circle, whichever way its sides point."""
     turns = [2 * pi * step / 24 for step in range(24)]

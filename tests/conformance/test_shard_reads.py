@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from domain.booking import BookingStatus
-from domain.event import VendorCreated
+from domain.event import BookingCancelled, DepositPaid, VendorCreated
 from tests.conformance.stores import booking, cancelled, changing, confirmed, house, ids, placing
 from tests.fakes.houses import vendor_id
 
@@ -76,6 +76,22 @@ async def test_stranded_are_those_whose_seats_go_or_no_longer_take_them(store, l
         assert list(await store.load_stranded(vendor, past.ends_at, capacities, 10)) == ids(expected)
     assert list(await store.load_stranded(vendor, past.ends_at, {}, 1)) == ids([together])
     assert list(await store.load_stranded(vendor_id(50), past.ends_at, {}, 10)) == []
+
+
+async def test_what_became_of_a_deposit_is_stored_and_changed(store, lease, vendor):
+    held = booking(vendor, 1, status=BookingStatus.BLOCKED)
+    held = replace(held, terms=replace(held.terms, by_hand=True))
+    paid = replace(held, version=2, deposit_paid=True)
+    late = replace(
+        paid, version=3, status=BookingStatus.CANCELLED, held_slot_count=0, cancelled_late=True, bill_minor=7
+    )
+    await store.commit(placing(lease, 1, held))
+    for seq, event in enumerate((DepositPaid(paid, held), BookingCancelled(late, paid, late=True)), start=2):
+        await store.commit(changing(lease, seq, event))
+        assert await store.load_bookings([held.booking_id]) == {held.booking_id: event.booking}
+    born = replace(booking(vendor, 2, seats=(2,)), deposit_paid=True, cancelled_late=True, bill_minor=2**40)
+    await store.commit(placing(lease, 4, born))
+    assert await store.load_bookings([born.booking_id]) == {born.booking_id: born}
 
 
 async def test_a_stay_of_a_year_stands_until_it_ends(store, lease, vendor):
