@@ -45,7 +45,7 @@ verify: $(VENV)/.run-ready ## Audit the database: nothing lost, nothing sold twi
 
 ##@ The real servers
 .PHONY: stack stack-down stack-status
-stack: $(VENV)/.run-ready ## Fetch and start Kafka, Elasticsearch, Cassandra, Postgres with a replica, Valkey
+stack: $(VENV)/.run-ready ## Fetch and start Kafka, Elasticsearch, Cassandra, Postgres with a replica, Valkey, stripe-mock
 	@$(BIN)/python -m holdfast.stack up
 
 stack-down: $(VENV)/.run-ready ## Stop what `make stack` started; jars and data stay in .stack
@@ -84,8 +84,10 @@ docs: $(VENV)/.work-ready ## Write docs/reference/settings.md anew
 bench: $(VENV)/.work-ready ## Measure the express lane and the gateway against the plain baseline, in turn
 	@$(BIN)/python -m bench
 
-soak: $(VENV)/.work-ready ## The long runs: 10,000 seeds, 500 searches among 100,000 vendors, 10,000 ended bookings
+soak: $(VENV)/.work-ready ## The long runs: 10,000 seeds, 20,000 stories and 5,000 bookings of money, 500 searches among 100,000 vendors, 10,000 ended bookings
 	@HOLDFAST_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation
+	@HOLDFAST_MONEY_RUNS=20000 $(PYTEST) tests/domain/test_payment_machine.py
+	@HOLDFAST_PAYMENT_BOOKINGS=5000 $(PYTEST) -s tests/system/test_money.py
 	@HOLDFAST_SEARCH_VENDORS=100000 HOLDFAST_SEARCH_QUERIES=500 $(PYTEST) -s tests/system/test_search_is_exact.py
 	@HOLDFAST_ENDED_BOOKINGS=10000 $(PYTEST) tests/system/test_faults_on_real_servers.py -k agree
 

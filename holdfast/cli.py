@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from holdfast import parked_command, tables
+from holdfast import parked_command, payments_command, tables
 from holdfast.settings import Settings
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(parked_command.app, name="parked")
+app.add_typer(payments_command.app, name="payments")
 _out = Console()
 _err = Console(stderr=True)
 if not _out.is_terminal:
@@ -211,23 +212,25 @@ def _addresses(settings: Settings) -> Table:
 def _verified(settings: Settings) -> bool:
     import asyncio
 
+    from holdfast import payments_shown
     from holdfast.audit import run_audit
     from storage.errors import StoreUnavailable
 
     try:
-        figures = asyncio.run(run_audit(settings, _out))
+        report = asyncio.run(run_audit(settings, _out))
     except (StoreUnavailable, FileNotFoundError) as error:
         _stop(f"the database does not answer ({error}); is Holdfast up?")
     table = tables.plain("figure", "counted", "faults")
-    for figure in figures:
+    for figure in report.figures:
         faults = "-"
         if figure.judged:
             faults = f"[bold red]{figure.faults:,}[/]" if figure.faults else "0"
         table.add_row(figure.name, f"{figure.counted:,}", faults)
     _out.print(table)
-    well = not any(figure.judged and figure.faults for figure in figures)
-    for figure in figures:
+    if report.money:
+        _out.print(payments_shown.money(report.money))
+    for figure in report.figures:
         for example in figure.examples:
             _out.print(f"  {figure.name}: {example}", highlight=False, soft_wrap=True)
-    _out.print("[bold green]Nothing is wrong.[/]" if well else "[bold red]The audit found faults.[/]")
-    return well
+    _out.print("[bold green]Nothing is wrong.[/]" if report.ok else "[bold red]The audit found faults.[/]")
+    return report.ok

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from actors.client import ShardClient
 from actors.consumer_host import ConsumerConfig
 from actors.shard_host import utc_now
 from consumers.consumer import CONSUMERS, Consumer, ConsumerState
@@ -17,13 +18,15 @@ from consumers.process import ConsumerProcess, Report
 from consumers.relay import Relay
 from consumers.runtime import ConsumerRuntime, RuntimeLimits
 from holdfast import logs
-from holdfast.metrics import consumer_levels
+from holdfast.health import public_url
+from holdfast.metrics import consumer_levels, payment_levels
 from holdfast.settings import Settings
-from holdfast.store_urls import postgres_url
+from holdfast.store_urls import postgres_url, redis_url
 from storage.consumer_states import ConsumerStates
 from storage.event_log_url import event_reader, event_writer
 from storage.outbox import Outbox
 from storage.parked import ParkedMessages
+from storage.payment_watch import PaymentWatch
 from storage.postgres import Database
 from storage.shard_store import Owner
 
@@ -32,8 +35,11 @@ _CONNECTIONS: Final = 4
 _LETTERS_AT_ONCE: Final = 20
 """A mail server takes its time over each, and a batch must have its effect within the runtime's limit."""
 
-_NICENESS: Final = {"relay": 5, "search_indexer": 5}
-"""The search shows a change within two seconds, so these two stand back less."""
+_NICENESS: Final = {"relay": 5, "search_indexer": 5, "payments": 2}
+"""The search shows a change within two seconds, so those two stand back less; a guest waits for a paid table to be confirmed."""
+
+_DESK_CONNECTIONS: Final = 8
+_CACHE_SECONDS: Final = 0.25
 
 
 class Bench:
@@ -142,11 +148,86 @@ def _notifier(bench: Bench) -> list[Consumer]:
     return [runtime, SecondPost(late_mailer, log)]
 
 
+def _payments(bench: Bench) -> list[Consumer]:
+    """The payment desk, with who tells it of bookings, who finds what nobody told of, and who compares the books."""
+    from consumers.payment_desk import NAME, PaymentDesk
+    from consumers.payment_look import LookDeps, PaymentLook
+    from consumers.payment_messages import PaymentMessages
+    from consumers.payment_sweeper import PaymentSweeper
+    from consumers.payments import PaymentEvents
+    from consumers.reconciliation import DailyReconciliation, Reconciler
+    from consumers.refund_news import RefundNews
+    from holdfast.payment_provider import payment_provider, sandbox_courier
+    from storage.archive_url import archive_at
+    from storage.booking_cache import BookingCache
+    from storage.cache import VersionedCache
+    from storage.cache_era import cache_client
+    from storage.errands import Errands
+    from storage.postgres_inbox import PostgresInbox
+    from storage.postgres_payments import PostgresPayments
+    from storage.postgres_wakeups import PostgresWakeups
+    from storage.reconciliations import Reconciliations
+    from storage.sandbox_provider import SandboxProvider
+
+    settings, url = bench.settings, bench.postgres_url
+    database = Database(url, f"holdfast {NAME}", _DESK_CONNECTIONS)
+    bench.close_later(database.close)
+    provider = payment_provider(settings, url)
+    bench.close_later(provider.aclose)
+    archive = archive_at(settings.archive_url, url)
+    bench.close_later(archive.close)
+    redis = cache_client(redis_url(settings), _CACHE_SECONDS)
+    bench.close_later(redis.aclose)
+    cache = VersionedCache(redis)
+    bench.close_later(cache.close)
+    cache.begin()
+
+    store, inbox = PostgresPayments(database), PostgresInbox(database)
+    errands = Errands(provider, returns_to=public_url(settings))
+    writer = event_writer(settings.event_log_url, url)
+    bench.close_later(writer.close)
+    news, notes = RefundNews(writer, utc_now), BookingCache(cache, utc_now)
+    deps = LookDeps(store, errands, _shards(settings, database), archive, notes, news, utc_now)
+    desk = PaymentDesk(
+        store,
+        inbox,
+        PaymentMessages(store, inbox, provider, utc_now),
+        PaymentLook(deps, sweep=timedelta(seconds=settings.payment_sweep_seconds)),
+        clock=utc_now,
+        wakeups=lambda wake: PostgresWakeups(url, f"holdfast {NAME}", {"payments": wake}),
+    )
+    keep = timedelta(days=settings.webhook_days)
+    sweeper = PaymentSweeper(store, inbox, desk, utc_now, every_seconds=settings.payment_sweep_seconds, keep=keep)
+    daily = DailyReconciliation(Reconciler(provider, Reconciliations(database), store), utc_now)
+    made: list[Consumer] = [bench.runtime("payments", PaymentEvents(store)), desk, sweeper, daily]
+    if isinstance(provider, SandboxProvider):
+        made.append(sandbox_courier(settings, provider, database, url))
+    return made
+
+
+def _shards(settings: Settings, database: Database) -> ShardClient:
+    """As the services have them: commands by Ray calls, bookings from the primary."""
+    from actors.addressing import BucketMap
+    from actors.ray_client import RayCalls
+    from actors.remote_client import RemoteClient
+    from actors.remote_lane import RemoteLimits
+    from storage.bookings import BookingReads
+    from storage.directory import Directory
+
+    return RemoteClient(
+        RayCalls(),
+        BucketMap(Directory(database).bucket_shards),
+        BookingReads(database).by_id,
+        RemoteLimits(wait_seconds=settings.take_over_wait_seconds),
+    )
+
+
 _FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {
     "relay": _relay,
     "search_indexer": _search_indexer,
     "archiver": _archiver,
     "notifier": _notifier,
+    "payments": _payments,
 }
 
 
@@ -176,7 +257,7 @@ def consumer_process(settings: Settings, name: str, owner: Owner) -> ConsumerPro
 
 
 def _report(database: Database, owner: Owner) -> Report:
-    states = ConsumerStates(database)
+    states, watch = ConsumerStates(database), PaymentWatch(database)
 
     async def report(state: ConsumerState) -> None:
         consumer_levels(state.name, lag=state.lag, parked=state.parked)
@@ -189,5 +270,7 @@ def _report(database: Database, owner: Owner) -> Report:
             node=owner.node,
             pid=owner.pid,
         )
+        if state.name == "payments":
+            payment_levels(await watch.levels())
 
     return report

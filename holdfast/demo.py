@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from holdfast.demo_api import CREATED, DemoApi, DemoError, Reply, Tally
+from holdfast.demo_api import CREATED, PAYMENT_DECLINED, DemoApi, DemoError, Reply, Tally
 from holdfast.demo_report import print_evening
 from holdfast.demo_world import PASSWORD, DemoSize, House, Plan, Visit, World, make_world
 from holdfast.settings import Settings
@@ -29,6 +30,8 @@ Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _AT_ONCE: Final = 24
 _EXPIRY_WAIT_SECONDS: Final = 30
 _EXPIRY_ASKS_MAX: Final = 30
+_NEXT_TRY_KNOWN_SECONDS: Final = 0.2
+"""A payment is declined until the provider has told of the next try, and whoever asks until then is answered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,10 @@ class Player:
                 if house.vendor["policy"]["hold_ttl_seconds"] < _EXPIRY_WAIT_SECONDS:
                     self._evening.waiting.append((booked.content["booking_id"], visit.guest))
                 return
-            await self._set(path, "CONFIRMED", vendor_token, f"c{key}", express=express)
+            if booked.content["payment"] is None:
+                await self._set(path, "CONFIRMED", vendor_token, f"c{key}", express=express)
+            elif not await self._pay(path, booked.content["payment"], token, hesitates=visit.hesitates):
+                return
         if visit.plan is Plan.CANCEL:
             await self._set(path, "CANCELLED", token, f"x{key}", express=express)
         elif visit.plan is Plan.ARRIVE:
@@ -146,6 +152,19 @@ class Player:
             if again.content.get("booking_id") != booked.content["booking_id"]:
                 raise DemoError(f"a repeated request made another booking than {booked.content['booking_id']}")
         return booked
+
+    async def _pay(self, path: str, payment: dict[str, Any], token: str, *, hesitates: bool) -> bool:
+        """Go through the checkout page as a guest would, and wait until the booking knows; whether it came in time."""
+        page = httpx.URL(payment["checkout_url"]).path
+        for choice in ("decline", "pay") if hesitates else ("pay",):
+            await self._api.send(f"{choice} at the checkout", "POST", page, form={"choice": choice})
+        for _ in range(_EXPIRY_ASKS_MAX):
+            reply = await self._api.send("wait for the payment", "GET", f"{path}/status", token=token, wait_seconds=10)
+            if reply.status == PAYMENT_DECLINED:
+                await asyncio.sleep(_NEXT_TRY_KNOWN_SECONDS)
+            elif reply.content["status"] != "BLOCKED":
+                return bool(reply.content["status"] == "CONFIRMED")
+        raise DemoError(f"{path} was paid and does not become CONFIRMED")
 
     async def _set(self, path: str, status: str, token: str, key: str, *, express: bool) -> None:
         action = {"CONFIRMED": "confirm", "CANCELLED": "cancel", "AVAILED": "arrive"}[status]

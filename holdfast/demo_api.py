@@ -11,6 +11,7 @@ from holdfast import health
 from holdfast.settings import Settings
 
 CREATED: Final = 201
+PAYMENT_DECLINED: Final = 402
 TRIES_MAX: Final = 20
 _TIMEOUT_SECONDS: Final = 45.0
 _CONNECTIONS_MAX: Final = 48
@@ -71,10 +72,12 @@ class DemoApi:
         wait_seconds: int = 0,
         body: dict[str, Any] | None = None,
         express: bool = False,
+        form: dict[str, str] | None = None,
     ) -> Reply:
         """Send, again while the answer is a 503 or none at all, and count the last answer under `action`.
 
-        Only what may be sent twice is: reads, and writes with an idempotency key. Raises DemoError when it never works.
+        Only what may be sent twice is: reads, and writes with an idempotency key. `form` is sent as a browser would, and
+        answered by a page. Raises DemoError when it never works.
         """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if key:
@@ -85,14 +88,15 @@ class DemoApi:
         tries = TRIES_MAX if key or method == "GET" else 1
         for _ in range(tries):
             try:
-                answer = await client.request(method, path, headers=headers, json=body)
+                answer = await client.request(method, path, headers=headers, json=body, data=form)
             except httpx.TransportError:
                 if tries == 1:
                     raise
                 await asyncio.sleep(1)
             else:
                 if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                    return self._tally.add(action, Reply(answer.status_code, answer.json()))
+                    content = {} if form is not None else answer.json()
+                    return self._tally.add(action, Reply(answer.status_code, content))
                 await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
             self._tally.repeats += 1
         raise DemoError(f"{method} {path} got no answer in {tries} tries")

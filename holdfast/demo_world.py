@@ -57,13 +57,17 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One try to book. `body` and `amendment` are request bodies; `twice` sends the same request again, as one does."""
+    """One try to book. `body` and `amendment` are request bodies; `twice` sends the same request again, as one does.
+
+    Who `hesitates` has the first try to pay a deposit declined.
+    """
 
     guest: int
     body: dict[str, Any]
     plan: Plan
     amendment: dict[str, Any] = field(default_factory=dict)
     twice: bool = False
+    hesitates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,7 @@ def _visit(chance: random.Random, house: House, guest: int, today: date) -> Visi
     amendment: dict[str, Any] = {}
     if plan is Plan.AMEND:
         amendment = {"notes": "a birthday"} if chance.random() < 0.3 else {"party_size": chance.randint(1, 6)}
-    return Visit(guest, body, plan, amendment, twice=chance.random() < 0.05)
+    return Visit(guest, body, plan, amendment, twice=chance.random() < 0.05, hesitates=chance.random() < 0.1)
 
 
 def _sitting(chance: random.Random, today: date) -> dict[str, Any]:

@@ -14,6 +14,7 @@ SERVICES: Final = {
     "search": "/vendors",
     "booking": "/booking",
     "bookings": "/bookings",
+    "payment": "/payment",
     "operator": "/operator",
 }
 """Where each service is, by its name."""
@@ -29,6 +30,11 @@ def reachable(host: str) -> str:
 
 def gateway_url(settings: Settings) -> str:
     return f"http://{reachable(settings.host)}:{settings.gateway_port}"
+
+
+def public_url(settings: Settings) -> str:
+    """What guests' browsers, and a provider's messages, reach the gateway by."""
+    return settings.public_url or gateway_url(settings)
 
 
 def express_url(settings: Settings) -> str:

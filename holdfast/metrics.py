@@ -4,6 +4,8 @@ from functools import cache
 
 from ray.util.metrics import Counter, Gauge
 
+from storage.payment_watch import PaymentLevels
+
 
 @cache
 def _counter(name: str) -> Counter:
@@ -18,6 +20,19 @@ def tally(name: str) -> None:
 @cache
 def _consumer_gauge(name: str, description: str) -> Gauge:
     return Gauge(f"holdfast_consumer_{name}", description=description, tag_keys=("consumer",))
+
+
+@cache
+def _payment_gauge(name: str, description: str) -> Gauge:
+    return Gauge(f"holdfast_payments_{name}", description=description)
+
+
+def payment_levels(levels: PaymentLevels) -> None:
+    """What waits for the payment desk, and what for a person."""
+    _payment_gauge("due", "Payments that are to be looked at by now").set(levels.due)
+    _payment_gauge("stuck", "Payments that only a person can settle").set(levels.stuck)
+    _payment_gauge("messages", "Messages of providers that are not handled").set(levels.messages)
+    _payment_gauge("messages_stuck", "Messages of providers that only a person can settle").set(levels.messages_stuck)
 
 
 def consumer_levels(consumer: str, *, lag: int | None, parked: int) -> None:

@@ -3,26 +3,22 @@
 A consumer looks every second whether it was asked to try something again, so nothing here waits for it.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from holdfast import tables
-from holdfast.settings import Settings
+from holdfast.database_command import ago, ask_database, stop
 from storage.parked import ParkedMessage, ParkedMessages
 
 app = typer.Typer(
     help="Show what consumers could not handle, have them try again, or give it up.", no_args_is_help=True
 )
 _out = Console()
-_err = Console(stderr=True)
 if not _out.is_terminal:
     _out.width = max(_out.width, 120)
 
@@ -46,7 +42,7 @@ def list_parked(
     table = tables.plain("id", "consumer", "message", "parked", "tries", "error", yielding={"error"})
     for one in found[:_LISTED_MAX]:
         asked = "to be replayed: " if one.replay_asked_at else ""
-        table.add_row(str(one.parked_id), one.consumer, _place(one), _ago(one.parked_at), str(one.tries),
+        table.add_row(str(one.parked_id), one.consumer, _place(one), ago(one.parked_at), str(one.tries),
                       tables.one_line(asked + _last_line(one.error)))  # fmt: skip
     _out.print(table)
     if len(found) > _LISTED_MAX:
@@ -58,11 +54,11 @@ def show(parked_id: ParkedId) -> None:
     """Show one message: what stands in it, and the error."""
     one = _with(lambda parked: parked.by_id(parked_id))
     if one is None:
-        _stop(f"there is no parked message {parked_id}")
+        stop(f"there is no parked message {parked_id}")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("consumer", one.consumer)
     table.add_row("message", f"{_place(one)}, key {one.message.key}")
-    table.add_row("parked", f"{_ago(one.parked_at)}, after {one.tries} tries")
+    table.add_row("parked", f"{ago(one.parked_at)}, after {one.tries} tries")
     table.add_row("now", _fate(one))
     _out.print(table)
     _out.print("\n[bold]error[/]")
@@ -81,14 +77,14 @@ def replay(
 ) -> None:
     """Have the consumer try a message again, or all of them; `list` shows what failed anew."""
     if (parked_id is None) is not all_ or (consumer is not None and not all_):
-        _stop("say which: the ID of one message, or --all, which may be narrowed by --consumer")
+        stop("say which: the ID of one message, or --all, which may be narrowed by --consumer")
     if parked_id is None:
         asked = _with(lambda parked: parked.ask_replay_of_all(consumer))
         _out.print(f"{asked} {'message' if asked == 1 else 'messages'} will be tried again within seconds.")
         return
     chosen = parked_id
     if not _with(lambda parked: parked.ask_replay(chosen)):
-        _stop(f"no parked message {chosen} waits: it is settled, or there never was one")
+        stop(f"no parked message {chosen} waits: it is settled, or there never was one")
     _out.print(f"Message {chosen} will be tried again within seconds.")
 
 
@@ -96,39 +92,12 @@ def replay(
 def drop(parked_id: ParkedId) -> None:
     """Give a message up: its consumer will never have its effect."""
     if not _with(lambda parked: parked.drop(parked_id)):
-        _stop(f"no parked message {parked_id} waits: it is settled, or there never was one")
+        stop(f"no parked message {parked_id} waits: it is settled, or there never was one")
     _out.print(f"Message {parked_id} is given up. `holdfast parked show {parked_id}` still shows it.")
 
 
 def _with(call: Callable[[ParkedMessages], Awaitable[_T]]) -> _T:
-    """Ask the installation's database, or say why that cannot be."""
-    from holdfast.store_urls import postgres_url
-    from storage.errors import StoreUnavailable
-    from storage.postgres import Database
-
-    async def ask() -> _T:
-        database = Database(postgres_url(_settings()), "holdfast parked", 1)
-        try:
-            return await call(ParkedMessages(database))
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(ask())
-    except (StoreUnavailable, FileNotFoundError) as error:
-        _stop(f"the database does not answer ({error}); is Holdfast up?")
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        _stop(f"the settings are not valid: {error.errors()[0]['msg']}")
-
-
-def _stop(message: str) -> NoReturn:
-    _err.print(f"[bold red]holdfast:[/] {message}", highlight=False)
-    raise typer.Exit(1)
+    return ask_database("parked", lambda database: call(ParkedMessages(database)))
 
 
 def _place(one: ParkedMessage) -> str:
@@ -142,13 +111,5 @@ def _last_line(error: str) -> str:
 
 def _fate(one: ParkedMessage) -> str:
     if one.settled_at is not None:
-        return f"{one.settled_how} {_ago(one.settled_at)}"
+        return f"{one.settled_how} {ago(one.settled_at)}"
     return "waits to be replayed" if one.replay_asked_at else "waits for somebody to replay or drop it"
-
-
-def _ago(instant: datetime) -> str:
-    seconds = int((datetime.now(UTC) - instant).total_seconds())
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{max(seconds, 0)} s ago"

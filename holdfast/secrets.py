@@ -1,5 +1,7 @@
 """Secrets of one installation: made at first start, readable by their owner alone, never shipped or printed."""
 
+import hashlib
+import hmac
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -27,6 +29,16 @@ def load_or_make(folder: Path) -> Secrets:
     jwt_key = bytes.fromhex(_load_or_make(folder / "jwt_key"))
     _load_or_make(folder / "ray_token")
     return Secrets(jwt_key=jwt_key, ray_token_file=folder / "ray_token")
+
+
+def installation_key(jwt_key: str, folder: Path) -> bytes:
+    """The key that everything of this installation is signed with: the hex digits given, or else the folder's own."""
+    return bytes.fromhex(jwt_key) if jwt_key else load_or_make(folder).jwt_key
+
+
+def derived_key(key: bytes, purpose: str) -> bytes:
+    """A key for another purpose, the same on every machine that has the first, of which it tells nothing."""
+    return hmac.new(key, purpose.encode(), hashlib.sha256).digest()
 
 
 def _load_or_make(path: Path) -> str:

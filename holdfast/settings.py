@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,7 +21,7 @@ def absolute(path: Path) -> Path:
 class Settings(BaseSettings):
     """Read from HOLDFAST_* variables; the defaults run everything embedded, on loopback, in one folder."""
 
-    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(
         default=Path(".holdfast"),
@@ -117,12 +117,52 @@ class Settings(BaseSettings):
     )
     event_days: int = Field(default=7, ge=1, description="how long published events are kept in Postgres")
     consumers: str = Field(
-        default="relay search_indexer archiver notifier",
-        pattern=r"^ *((relay|search_indexer|archiver|notifier) *)*$",
+        default="relay search_indexer archiver notifier payments",
+        pattern=r"^ *((relay|search_indexer|archiver|notifier|payments) *)*$",
         description="which consumers run; the work of one that is left out waits until it runs again",
     )
     parked_max: int = Field(
         default=100, ge=1, description="parked messages of one consumer before it stops and waits for an operator"
+    )
+    production: bool = Field(
+        default=False, description="whether real guests book here; it then does not start with the sandbox"
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+)?$",
+        description="`https://...` that guests reach the gateway by, for the addresses of checkout pages; "
+        "empty is `http://host:gateway_port`",
+    )
+    payment_provider: Literal["sandbox", "stripe"] = Field(
+        default="sandbox", description="what takes deposits: `sandbox`, built in and without money, or `stripe`"
+    )
+    stripe_api_key: str = Field(
+        default="",
+        repr=False,
+        pattern=r"^((sk|rk)_\w+)?$",
+        description="`sk_...` or `rk_...`, the secret key of your account at Stripe, or a restricted one that may write "
+        "Checkout Sessions and refunds, and read charges, intents and balance transactions",
+    )
+    stripe_webhook_secret: str = Field(
+        default="",
+        repr=False,
+        pattern=r"^(whsec_\w+)?$",
+        description="`whsec_...`, the secret of Stripe's webhook endpoint that sends to `/payment/webhook/stripe`",
+    )
+    stripe_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+)?$",
+        description="where stripe-mock listens, for tests; empty is Stripe itself",
+    )
+    payment_sweep_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="how often the payment desk looks by itself for payments that nobody told it of, and asks the "
+        "provider about those without an answer",
+    )
+    webhook_days: int = Field(default=30, ge=1, description="how long handled messages of providers are kept")
+    sandbox_fee_basis_points: int = Field(
+        default=0, ge=0, le=10_000, description="what the sandbox takes of each payment, in hundredths of a percent"
     )
     idempotency_hours: int = Field(default=48, ge=24, description="how long the first answer to a key is kept")
     take_over_wait_seconds: float = Field(
@@ -139,6 +179,28 @@ class Settings(BaseSettings):
         twice = sorted(port for port, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"these ports are given to more than one thing: {', '.join(map(str, twice))}")
+        return self
+
+    @model_validator(mode="after")
+    def _production_takes_real_money(self) -> Self:
+        if self.production and self.payment_provider == "sandbox":
+            raise ValueError(
+                "the sandbox takes no money: with HOLDFAST_PRODUCTION, HOLDFAST_PAYMENT_PROVIDER has to be another"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stripe_has_its_keys(self) -> Self:
+        if self.payment_provider != "stripe":
+            return self
+        missing = [name for name in ("stripe_api_key", "stripe_webhook_secret") if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"Stripe needs {' and '.join(f'HOLDFAST_{name.upper()}' for name in missing)}")
+        if self.production and (self.stripe_url or "_test_" in self.stripe_api_key):
+            raise ValueError(
+                "with HOLDFAST_PRODUCTION, HOLDFAST_STRIPE_URL has to be empty and HOLDFAST_STRIPE_API_KEY not a test key: "
+                "neither takes money"
+            )
         return self
 
     def named_ports(self) -> dict[str, int]:

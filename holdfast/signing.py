@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.secrets import load_or_make
+from holdfast.secrets import installation_key
 from holdfast.settings import Settings
 from serve_app.auth import SigningKeys
 
@@ -10,5 +10,5 @@ CURRENT_KEY: Final = "1"
 
 
 def signing_keys(settings: Settings) -> SigningKeys:
-    key = bytes.fromhex(settings.jwt_key) if settings.jwt_key else load_or_make(settings.secrets_dir).jwt_key
+    key = installation_key(settings.jwt_key, settings.secrets_dir)
     return SigningKeys(CURRENT_KEY, {CURRENT_KEY: key})

@@ -12,6 +12,7 @@ from holdfast.settings import Settings
 from holdfast.store_urls import postgres_url
 from storage.consumer_states import ConsumerRow, ConsumerStates
 from storage.errors import StoreUnavailable
+from storage.payment_watch import PaymentLevels, PaymentWatch
 from storage.postgres import Database
 
 _SILENT_SECONDS: Final = 30.0
@@ -27,7 +28,7 @@ class Line:
 
 def look(settings: Settings) -> list[Line]:
     """One line for each part, from the ground up."""
-    return [*_servers(settings), *_ray(settings), *_services(settings), *_consumers(settings)]
+    return [*_servers(settings), *_ray(settings), *_services(settings), *_consumers(settings), *_money(settings)]
 
 
 def _servers(settings: Settings) -> list[Line]:
@@ -76,6 +77,25 @@ def _consumers(settings: Settings) -> list[Line]:
         return [Line(_label(name), "unknown: no database", "", well=False) for name in here]
     speaking = sorted(row.name for row in rows.values() if row.seen_seconds_ago <= _SILENT_SECONDS)
     return [_consumer(name, rows.get(name)) for name in (*here, *(name for name in speaking if name not in here))]
+
+
+def _money(settings: Settings) -> list[Line]:
+    """What waits of the deposits. What only a person can settle is shown, and does not make the installation unwell."""
+    try:
+        levels = asyncio.run(_levels(settings))
+    except (StoreUnavailable, FileNotFoundError):
+        return [Line("deposits", "unknown: no database", "", well=False)]
+    stuck = levels.stuck + levels.messages_stuck
+    state = f"{stuck:,} stuck: holdfast payments stuck" if stuck else "none stuck"
+    return [Line("deposits", state, f"{levels.due:,} due, {levels.messages:,} messages in the inbox", well=True)]
+
+
+async def _levels(settings: Settings) -> PaymentLevels:
+    database = Database(postgres_url(settings), "holdfast status", 1)
+    try:
+        return await PaymentWatch(database).levels()
+    finally:
+        await database.close()
 
 
 async def _said(settings: Settings) -> list[ConsumerRow]:

@@ -25,10 +25,11 @@ from holdfast import health, logs
 from holdfast.chance import Chance
 from holdfast.metrics import tally
 from holdfast.operations import ClusterOperations
+from holdfast.payment_provider import payment_provider
 from holdfast.settings import Settings
 from holdfast.signing import signing_keys
 from holdfast.store_urls import postgres_url, redis_url
-from serve_app import booking, bookings, operator, pages, search, user, vendor
+from serve_app import booking, bookings, operator, pages, payment, search, user, vendor
 from serve_app.auth import Tokens
 from serve_app.ended import EndedBookings
 from serve_app.passwords import Passwords
@@ -44,10 +45,16 @@ from storage.bookings import BookingReads
 from storage.cache import VersionedCache
 from storage.cache_era import cache_client
 from storage.candidate_cache import CandidateCache
+from storage.checkouts import Checkouts
 from storage.directory import Directory
+from storage.ledger import Ledger
+from storage.payment_provider import PaymentProvider
 from storage.postgres import Database
+from storage.postgres_inbox import PostgresInbox
+from storage.postgres_payments import PostgresPayments
 from storage.postgres_shard_store import PostgresShardStore
 from storage.replicas import ReplicaReads, replica_at
+from storage.sandbox_provider import SandboxProvider
 from storage.search_index import SearchIndex
 from storage.search_index_url import search_index_at
 from storage.shard_store import Lease, Owner
@@ -183,6 +190,27 @@ class Parts:
         return EndedBookings(self.archive, self.vendors, utc_now)
 
     @cached_property
+    def payment_store(self) -> PostgresPayments:
+        return PostgresPayments(self.database)
+
+    @cached_property
+    def payment_provider(self) -> PaymentProvider:
+        made = payment_provider(self.settings, postgres_url(self.settings))
+        self._closers.append(made.aclose)
+        return made
+
+    @cached_property
+    def payments(self) -> Checkouts:
+        """Deposits, as the booking services arrange and show them."""
+        return Checkouts(
+            self.payment_store,
+            self.payment_provider,
+            self.bookings.by_id,
+            utc_now,
+            return_url=health.public_url(self.settings),
+        )
+
+    @cached_property
     def lists(self) -> BookingLists:
         replicas = BookingReads(self.replicas) if self.settings.postgres_replica_urls else None
         return BookingLists(self.bookings, self.archive, replicas=replicas, pages=FirstPages(self.cache))
@@ -273,6 +301,7 @@ def _booking(parts: Parts) -> Service:
             ended=parts.ended,
             notes=parts.booking_cache,
             cached=parts.booking_cache,
+            payments=parts.payments,
             trust_forwarded=True,
         )
     )
@@ -280,7 +309,28 @@ def _booking(parts: Parts) -> Service:
 
 def _bookings(parts: Parts) -> Service:
     return bookings.bookings_app(
-        bookings.BookingsDeps(parts.lists, parts.vendors, parts.tokens, utc_now, trust_forwarded=True)
+        bookings.BookingsDeps(
+            parts.lists, parts.vendors, parts.tokens, utc_now, payments=parts.payments, trust_forwarded=True
+        )
+    )
+
+
+def _payment(parts: Parts) -> Service:
+    provider = parts.payment_provider
+    return payment.payment_app(
+        payment.PaymentDeps(
+            parts.client,
+            parts.payment_store,
+            PostgresInbox(parts.database),
+            provider,
+            Ledger(parts.database),
+            parts.vendors,
+            parts.tokens,
+            utc_now,
+            ended=parts.ended,
+            counter=provider.sandbox if isinstance(provider, SandboxProvider) else None,
+            trust_forwarded=True,
+        )
     )
 
 
@@ -289,7 +339,8 @@ def _operator(parts: Parts) -> Service:
 
 
 def _pages(parts: Parts) -> Service:
-    described = [user.ABOUT, vendor.ABOUT, search.ABOUT, booking.ABOUT, bookings.ABOUT, operator.ABOUT]
+    services = (user, vendor, search, booking, bookings, payment, operator)
+    described = [service.ABOUT for service in services]
     return pages.pages_app(described, parts.tokens)
 
 
@@ -299,6 +350,7 @@ _APPS: Final[dict[str, Callable[[Parts], Service]]] = {
     "search": _search,
     "booking": _booking,
     "bookings": _bookings,
+    "payment": _payment,
     "operator": _operator,
     "pages": _pages,
 }
@@ -323,7 +375,14 @@ class ShardProcessParts:
         elsewhere = parts.client if parts.settings.shards > 1 else None
         client = DirectClient([shard], elsewhere)
         return booking.booking_app(
-            booking.BookingDeps(client, parts.tokens, Chance(), ended=parts.ended, notes=parts.booking_cache)
+            booking.BookingDeps(
+                client,
+                parts.tokens,
+                Chance(),
+                ended=parts.ended,
+                notes=parts.booking_cache,
+                payments=parts.payments,
+            )
         )
 
     async def announce(self, lease: Lease, address: str) -> None:

@@ -1,7 +1,7 @@
 """The real servers for tests: those of `make stack` if they run, else started here and stopped at the session's end.
 
-Everything that a session makes on them has a name of its own, so sessions never meet. Where Java or Maven are missing
-and cannot be installed the tests skip and say so; with CI or HOLDFAST_STACK_REQUIRED set they fail.
+Everything that a session makes on them has a name of its own, so sessions never meet. Where Java, Maven or Go are
+missing and cannot be installed the tests skip and say so; with CI or HOLDFAST_STACK_REQUIRED set they fail.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from cassandra.cluster import Cluster
 
-from holdfast.stack import java
+from holdfast.stack import go, java
 from holdfast.stack.records import Records
 from holdfast.stack.settings import StackSettings
 from storage.migrate import migrate
@@ -47,7 +47,7 @@ class RealServers:
 
     def start(self, *names: str) -> None:
         """Have the servers run and answer; the replica brings its primary."""
-        _java_or_skip(names)
+        _tools_or_skip(names)
         missing = [name for name in names if not self.runs(name)]
         self._command("start", *names)
         self.started.update(missing)
@@ -189,6 +189,12 @@ def cassandra_url(stack: RealServers) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def stripe_mock_url(stack: RealServers) -> str:
+    stack.start("stripe_mock")
+    return f"http://127.0.0.1:{stack.settings.stripe_mock_port}"
+
+
+@pytest.fixture(scope="session")
 def replicated_postgres(stack: RealServers) -> Iterator[ReplicatedPostgres]:
     stack.start("postgres_replica")
     servers = ReplicatedPostgres(stack)
@@ -208,12 +214,13 @@ async def replicated_database(replicated_postgres: ReplicatedPostgres) -> AsyncI
     await _drop(admin, name)
 
 
-def _java_or_skip(names: tuple[str, ...]) -> None:
-    if not {"kafka", "elasticsearch", "cassandra"} & set(names):
-        return
+def _tools_or_skip(names: tuple[str, ...]) -> None:
     try:
-        java.make_sure()
-    except java.JavaMissing as error:
+        if {"kafka", "elasticsearch", "cassandra"} & set(names):
+            java.make_sure()
+        if "stripe_mock" in names:
+            go.make_sure()
+    except (java.JavaMissing, go.GoMissing) as error:
         if os.environ.get("CI") or os.environ.get("HOLDFAST_STACK_REQUIRED"):
             raise
         pytest.skip(str(error))

@@ -16,7 +16,7 @@ from holdfast.stack.stack import Health, Stack
 
 app = typer.Typer(
     name="stack",
-    help="Kafka, Elasticsearch, Cassandra, Postgres with a replica, and Valkey on this machine.",
+    help="Kafka, Elasticsearch, Cassandra, Postgres with a replica, Valkey and Stripe's mock on this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

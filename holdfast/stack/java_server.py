@@ -1,6 +1,5 @@
 """What the three Java servers share: jars from Maven Central, files made from deploy/stack/, one process."""
 
-import subprocess
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -48,17 +47,7 @@ class JavaServer(Server):
             (self.config_dir / file).write_text(rendered(self.name, file, self.values), "utf-8")
 
     def launch(self, began: Callable[[int], None]) -> None:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own arguments
-                self.command(),
-                env=self.environment(),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is not for the server
-            )
-        began(process.pid)
+        self.spawn(self.command(), began, self.environment())
 
 
 def rendered(server: str, file: str, values: dict[str, str]) -> str:

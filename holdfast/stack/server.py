@@ -1,7 +1,8 @@
 """What the stack asks of each of its servers."""
 
+import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import ClassVar
@@ -58,6 +59,10 @@ class Server(ABC):
     def address(self) -> str:
         return f"127.0.0.1:{next(iter(self.ports.values()))}"
 
+    def lacks(self) -> str:
+        """Why a server that Holdfast runs without cannot be had here; empty where it can, and for all others."""
+        return ""
+
     def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Fetch and write what it needs before it can be started."""
 
@@ -67,6 +72,22 @@ class Server(ABC):
 
         It runs in its folder and writes its output to its log; by these it is known should nobody have noted it.
         """
+
+    def spawn(
+        self, command: Sequence[str], began: Callable[[int], None], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a program in the server's folder, with the log for its output and, unless another is given, our environment."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own arguments
+                command,
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is not for the server
+            )
+        began(process.pid)
 
     @abstractmethod
     def ask(self) -> str:

@@ -28,6 +28,7 @@ class StackSettings(BaseSettings):
     postgres_port: Port = 19032
     postgres_replica_port: Port = 19033
     valkey_port: Port = 19079
+    stripe_mock_port: Port = 19111
 
     @model_validator(mode="before")
     @classmethod

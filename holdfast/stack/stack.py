@@ -22,9 +22,18 @@ from holdfast.stack.postgres import Postgres, PostgresReplica
 from holdfast.stack.records import Records
 from holdfast.stack.server import NoAnswer, Server, StackError
 from holdfast.stack.settings import StackSettings, variable
+from holdfast.stack.stripe_mock import StripeMock
 from holdfast.stack.valkey import Valkey
 
-SERVERS: Final[tuple[type[Server], ...]] = (Elasticsearch, Cassandra, Kafka, Postgres, PostgresReplica, Valkey)
+SERVERS: Final[tuple[type[Server], ...]] = (
+    Elasticsearch,
+    Cassandra,
+    Kafka,
+    Postgres,
+    PostgresReplica,
+    Valkey,
+    StripeMock,
+)
 """In the order of starting: the slowest first."""
 
 STOP_SECONDS_MAX: Final = 40.0
@@ -67,7 +76,7 @@ class Stack:
         Returns the names of those that it started. Raises PortsTakenError, JavaMissing or another StackError; what
         had been started by then keeps running. An interrupt ends what was started.
         """
-        wanted = self._with_those_before(self._named(names))
+        wanted = self._with_those_before(self._named(names) if names else self._all_to_be_had())
         with self._locked():
             missing = [server for server in wanted if self._adopted(server) is None]
             self._check_ports(missing)
@@ -98,14 +107,25 @@ class Stack:
             return self._records.kill(server.name)
 
     def look(self) -> list[Health]:
-        """How each server fares."""
-        return [self._health(server) for server in self._servers.values()]
+        """How each server fares; without one that cannot be had here, and need not be."""
+        report = [(server, self._health(server)) for server in self._servers.values()]
+        return [health for server, health in report if health.pid is not None or not server.lacks()]
 
     def _named(self, names: Sequence[str]) -> list[Server]:
         unknown = [name for name in names if name not in self._servers]
         if unknown:
             raise StackError(f"there is no server {', '.join(unknown)}; there are {', '.join(self._servers)}")
         return [server for name, server in self._servers.items() if not names or name in names]
+
+    def _all_to_be_had(self) -> list[Server]:
+        found = []
+        for server in self._servers.values():
+            reason = server.lacks()
+            if reason:
+                self._tell(f"{server.name} is left out: {reason}")
+            else:
+                found.append(server)
+        return found
 
     def _with_those_before(self, servers: list[Server]) -> list[Server]:
         needed = {server.name for server in servers} | {server.after for server in servers}
@@ -159,7 +179,10 @@ class Stack:
                 if ran:
                     time.sleep(_LOOK_SECONDS)
                 return not ran
-            last = ""
+            if self._records.living(server.name) is not None:
+                last = ""
+            else:
+                last = "it has ended, and somebody else answers on its port"
             return True
 
         wait_until(settled, time.monotonic() + server.start_seconds_max)
@@ -187,7 +210,7 @@ class Stack:
 
     def _write_environment(self) -> None:
         """HOLDFAST_* lines for a shell. Mode 600, for they hold the password."""
-        if not all(server.known for server in self._servers.values()):
+        if not all(server.known or server.lacks() for server in self._servers.values()):
             return
         lines = {"HOLDFAST_DATA_DIR": str(self._settings.dir / "holdfast")}
         for server in self._servers.values():

@@ -25,4 +25,9 @@ def test_only_settings_reads_the_environment() -> None:
         for path in (root / folder).rglob("*.py")
         if "os.environ" in path.read_text("utf-8") or "getenv" in path.read_text("utf-8")
     }
-    assert readers == {"holdfast/ray_head.py", "holdfast/stack/java.py", "holdfast/stack/postgres.py"}
+    assert readers == {
+        "holdfast/ray_head.py",
+        "holdfast/stack/go.py",
+        "holdfast/stack/java.py",
+        "holdfast/stack/postgres.py",
+    }

@@ -41,6 +41,18 @@ def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.parametrize("words", [("up",), ("payments", "stuck")])
+def test_production_with_the_sandbox_does_not_begin(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("HOLDFAST_PRODUCTION", "true")
+    result = _run(*words)
+    assert result.exit_code == 1
+    assert "the sandbox takes no money" in result.output
+    assert "HOLDFAST_PAYMENT_PROVIDER" in result.output
+    assert not settings.data_dir.exists()
+
+
 def test_down_where_nothing_runs_is_no_fault(settings: Settings) -> None:
     result = _run("down")
     assert result.exit_code == 0

@@ -30,6 +30,7 @@ def test_a_world_has_both_kinds_and_every_plan() -> None:
     assert {visit.plan for visit in visits} == set(Plan)
     assert {house.vendor["kind"] for house in world.houses} == {"restaurant", "hotel"}
     assert any(visit.twice for visit in visits)
+    assert any(visit.hesitates for visit in visits)
 
 
 def test_every_house_is_one_that_the_api_takes_the_shape_of() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.secrets import SecretsError, load_or_make
+from holdfast.secrets import SecretsError, derived_key, installation_key, load_or_make
 
 
 def test_secrets_are_made_once_and_are_their_owners_alone(tmp_path: Path) -> None:
@@ -44,3 +44,13 @@ def test_half_a_secret_is_refused(tmp_path: Path) -> None:
 def test_secrets_do_not_show_when_printed(tmp_path: Path) -> None:
     secrets = load_or_make(tmp_path)
     assert secrets.jwt_key.hex() not in repr(secrets)
+
+
+def test_one_key_is_good_for_one_purpose(tmp_path: Path) -> None:
+    key = installation_key("", tmp_path)
+    assert key == load_or_make(tmp_path).jwt_key
+    assert installation_key("ab" * 32, tmp_path) == b"\xab" * 32
+    derived = derived_key(key, "webhooks")
+    assert derived == derived_key(key, "webhooks")
+    assert len({derived, key, derived_key(key, "other"), derived_key(b"\xab" * 32, "webhooks")}) == 4
+    assert len(derived) == 32

@@ -45,6 +45,13 @@ def test_ports_of_servers_that_are_not_ours_do_not_count() -> None:
         ("jwt_key", "short"),
         ("token_ttl_seconds", 0),
         ("internal_port_first", 65_500),
+        ("consumers", "relay payment"),
+        ("payment_provider", "paypal"),
+        ("public_url", "book.example.org"),
+        ("public_url", "https://book.example.org/"),
+        ("payment_sweep_seconds", 0),
+        ("sandbox_fee_basis_points", 10_001),
+        ("webhook_days", 0),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(name: str, value: object) -> None:
@@ -68,3 +75,9 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
 def test_each_folder_is_an_installation_of_its_own(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path / "a").run_id != Settings(data_dir=tmp_path / "b").run_id
     assert Settings(data_dir=tmp_path / "a").run_id == Settings(data_dir=tmp_path / "b" / ".." / "a").run_id
+
+
+def test_production_does_not_start_with_the_sandbox() -> None:
+    with pytest.raises(ValidationError, match="HOLDFAST_PAYMENT_PROVIDER has to be another"):
+        Settings(production=True)
+    assert not Settings().production

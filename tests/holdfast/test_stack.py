@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from holdfast.stack import java
+from holdfast.ports import is_taken
+from holdfast.stack import go, java
 from holdfast.stack.cassandra import Cassandra
 from holdfast.stack.elasticsearch import Elasticsearch
 from holdfast.stack.java_server import DEPLOY, JavaServer, rendered
@@ -100,6 +101,15 @@ class Unrecorded(First):
         raise KeyboardInterrupt
 
 
+class Needless(Second):
+    """Holdfast runs without it, and it cannot be had here."""
+
+    name = "needless"
+
+    def lacks(self) -> str:
+        return "Go is missing"
+
+
 class Broken(First):
     name = "broken"
     program = "import sys; sys.exit('no room on the disk')"
@@ -158,6 +168,17 @@ def test_up_starts_what_is_missing_and_leaves_the_rest(settings: StackSettings) 
     assert _stack(settings).up() == ["second"]
     assert _stack(settings).up() == []
     assert [(health.name, health.said) for health in _stack(settings).look()] == [("first", "here"), ("second", "here")]
+
+
+def test_what_cannot_be_had_and_need_not_be_is_left_out_with_a_word(settings: StackSettings) -> None:
+    told: list[str] = []
+    stack = Stack(settings, told.append, kinds=(First, Needless))
+    assert stack.up() == ["first"]
+    assert "needless is left out: Go is missing" in told
+    assert [health.name for health in stack.look()] == ["first"]
+    assert settings.env_file.exists()
+    assert stack.up(["needless"]) == ["needless"]
+    assert [health.name for health in stack.look()] == ["first", "needless"]
 
 
 def test_a_server_brings_the_one_that_it_needs(settings: StackSettings) -> None:
@@ -229,6 +250,32 @@ def test_a_number_that_another_process_has_by_now_is_not_signalled(settings: Sta
     assert _started[0].poll() is None
 
 
+@pytest.mark.parametrize("torn", ["", '{"pid": 1', "[]", '{"number": 1}', "\x00\x00"])
+def test_a_torn_record_is_none_and_the_server_is_found_all_the_same(settings: StackSettings, torn: str) -> None:
+    _stack(settings, First).up()
+    (settings.dir / "run" / "first.json").write_text(torn, "utf-8")
+    assert _stack(settings, First).look()[0].pid == _started[0].pid
+    assert _stack(settings, First).up() == []
+    (settings.dir / "run" / "first.json").write_text(torn, "utf-8")
+    assert _stack(settings, First).down() == ["first"]
+    assert _started[0].wait(10) != 0
+
+
+def test_a_strangers_answer_is_not_the_servers(settings: StackSettings) -> None:
+    """Somebody takes the port between the look at it and the start."""
+
+    class Late(Broken):
+        def launch(self, began: Callable[[int], None] = lambda _: None) -> None:
+            _started.append(subprocess.Popen([sys.executable, "-c", LISTENER, str(*self.ports.values())]))
+            while not is_taken("127.0.0.1", *self.ports.values()):
+                assert _started[0].poll() is None
+            super().launch(began)
+            _started[1].wait()
+
+    with pytest.raises(StackError, match="somebody else answers on its port"):
+        _stack(settings, Late).up()
+
+
 def test_a_killed_server_takes_its_children_along(settings: StackSettings) -> None:
     class Parent(First):
         program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {LISTENER!r}, sys.argv[1]])"
@@ -284,6 +331,36 @@ def test_another_java_is_not_taken_for_the_right_one(tmp_path: Path) -> None:
         _program(tmp_path / version / "bin" / "java", f"echo 'openjdk version \"{version}\"' >&2")
         assert java._is_right(tmp_path / version) is right
     assert not java._is_right(tmp_path / "none")
+
+
+def test_missing_go_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(go, "_USUAL", tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(go.GoMissing, match=r"Go 1\.22 or newer is missing"):
+        go.make_sure()
+
+
+def test_an_older_go_is_not_taken_for_the_right_one(tmp_path: Path) -> None:
+    for version, right in (("1.19.8", False), ("1.22.1", True), ("1.26.8", True), ("2.0", True)):
+        _program(tmp_path / version / "go", f"echo go version go{version} linux/amd64")
+        assert go._is_right(tmp_path / version / "go") is right
+
+
+def test_a_go_program_is_built_once_and_what_go_said_is_in_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    _program(
+        tmp_path / "bin" / "go", f'[ "$1" = version ] && exec echo go1.22; echo "$@" >> {calls}; touch $GOBIN/tool'
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    for _ in range(2):
+        assert go.build("example.com/a/tool", "v1", tmp_path / "lib" / "v1").exists()
+    assert calls.read_text() == "install -trimpath example.com/a/tool@v1\n"
+    _program(tmp_path / "bin" / "go", '[ "$1" = version ] && exec echo go1.22; echo no such module; exit 1')
+    with pytest.raises(StackError, match="no such module"):
+        go.build("example.com/a/tool", "v2", tmp_path / "lib" / "v2")
+    assert not (tmp_path / "lib" / "v2").exists()
 
 
 def test_what_a_pom_names_is_fetched_once_and_anew_when_the_pom_changes(

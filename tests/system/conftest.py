@@ -19,7 +19,9 @@ _ANY_NUMBER = 1_000_000
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """On the embedded servers."""
     folder = tmp_path_factory.mktemp("cluster")
-    yield from _running(free_settings(folder / "data", accounts_per_address_per_hour=_ANY_NUMBER))
+    yield from _running(
+        free_settings(folder / "data", accounts_per_address_per_hour=_ANY_NUMBER, sandbox_fee_basis_points=150)
+    )
 
 
 @pytest.fixture(scope="session")
