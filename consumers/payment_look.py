@@ -6,7 +6,7 @@ is made good by the next one.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
@@ -26,6 +26,7 @@ from domain.payment_steps import (
     Write,
     look_again_at,
     new_payment,
+    next_step,
     over,
     steps,
 )
@@ -42,6 +43,8 @@ _STEPS_MAX: Final = 40
 _STARTS_MAX: Final = 5
 _WAIT_FIRST: Final = timedelta(seconds=1)
 _WAIT_LAST: Final = timedelta(minutes=5)
+_PAID_UNTIL: Final = timedelta(seconds=30)
+"""A hold may outlive its checkout by so long: see `domain.payment_steps`."""
 _HOLD_ENDS: Final = timedelta(seconds=1)
 _SERVICE_OPENS: Final = timedelta(seconds=4)
 """For so long after a change of the booking its checkout is left to the service that answers for the change."""
@@ -82,6 +85,15 @@ class LookDeps:
 _Errand: TypeAlias = OpenCheckout | CloseCheckout | SendRefund
 
 
+@dataclass(slots=True)
+class _Looked:
+    """What a look at one payment has come to: the payment as it is by now, what was tried, and what the provider refused."""
+
+    payment: Payment
+    tried: set[tuple[type[_Errand], int]] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
+
+
 class PaymentLook:
     """`sweep` is how often the provider is asked about a hold that nobody said anything of.
 
@@ -117,12 +129,30 @@ class PaymentLook:
         except StoreUnavailable as error:
             if not payments:
                 raise
-            await self._failed(payments, tries, error)
+            due = await self._due(payments)
+            for payment in payments:
+                if payment is payments[-1] or payment.payment_id in due:
+                    await self._failed(payment, None, tries, error)
             return
         current = current_of(payments)
+        if current is None:
+            return
         # The one that counts comes first: a seat waits for it.
-        for payment in reversed(payments):
-            await self._tend(payment, booking, current=payment is current, tries=tries)
+        await self._tend(current, booking, current=True, tries=tries)
+        due = await self._due(payments)
+        for payment in reversed(payments[:-1]):
+            if payment.payment_id in due or self._to_write(payment, booking):
+                await self._tend(payment, booking, current=False, tries=tries)
+
+    async def _due(self, payments: Sequence[Payment]) -> frozenset[PaymentId]:
+        """Which are due, where some of them were replaced: one of those that is not due is left alone."""
+        if len(payments) < 2:
+            return frozenset()
+        return await self._store.due_of(payments[0].booking_id, self._clock())
+
+    def _to_write(self, replaced: Payment, booking: Booking | None) -> bool:
+        """Whether nobody has looked at it since it was replaced: its charges are to close, its money is to go back."""
+        return isinstance(next_step(replaced, booking, current=False, now=self._clock()), Write)
 
     async def _booking(self, booking_id: BookingId) -> Booking | None:
         """Where it is: in the current tables, or in the archive, which has it before they let it go."""
@@ -144,57 +174,56 @@ class PaymentLook:
     async def _tend(self, payment: Payment, booking: Booking | None, *, current: bool, tries: int) -> None:
         """Look at one payment, to the end or to what hinders it."""
         if booking is None:
-            await self._store.give_up(payment.payment_id, "its booking is nowhere: nobody can say what it was for")
+            await self._store.give_up(payment, "its booking is nowhere: nobody can say what it was for")
             return
+        looked = _Looked(payment)
         try:
-            await self._bring_up(payment, booking, current=current)
+            await self._bring_up(looked, booking, current=current)
         except VersionConflict:
             raise
         except StoreUnavailable as error:
-            await self._failed([payment], tries, error)
+            await self._failed(looked.payment, booking, tries, error)
         except Exception as error:  # noqa: BLE001 - whatever it was, this payment alone is to blame
             _log.exception("payment %s could not be looked at", payment.payment_id)
             if tries + 1 >= TRIES_MAX:
-                await self._store.give_up(payment.payment_id, _told(error))
+                may_be_paid = self._next_look(looked, booking, current=current) is not None
+                look_at = self._clock() + _WAIT_LAST if may_be_paid else None
+                await self._store.give_up(looked.payment, _told(error), look_at=look_at)
             else:
-                await self._failed([payment], tries, error)
+                await self._failed(looked.payment, booking, tries, error)
 
-    async def _bring_up(self, payment: Payment, booking: Booking, *, current: bool) -> None:
+    async def _bring_up(self, looked: _Looked, booking: Booking, *, current: bool) -> None:
         """Step by step until there is none left that was not tried; then leave it alone."""
-        tried: set[tuple[type[_Errand], int]] = set()
-        refused: list[str] = []
         for _ in range(_STEPS_MAX):
-            step = self._next(payment, booking, tried, current=current)
+            step = self._next(looked, booking, current=current)
             match step:
                 case Write(after):
-                    payment = await self._write(payment, after, booking)
+                    looked.payment = await self._write(looked.payment, after, booking)
                 case ConfirmBooking():
                     confirmed = await self._confirmed(booking)
                     if confirmed is None:
-                        await self._store.rest(payment, look_at=self._clock() + _HOLD_ENDS, over=False)
+                        await self._store.rest(looked.payment, look_at=self._clock() + _HOLD_ENDS, over=False)
                         return
                     booking = confirmed
                 case OpenCheckout() | CloseCheckout() | SendRefund():
-                    tried.add(_errand(step))
-                    done = await self._deps.errands.do(payment, step)
+                    looked.tried.add(_errand(step))
+                    done = await self._deps.errands.do(looked.payment, step)
                     if done.refused:
-                        refused.append(done.refused)
-                    payment = await self._write(payment, done.after, booking)
+                        looked.refused.append(done.refused)
+                    looked.payment = await self._write(looked.payment, done.after, booking)
                 case None:
-                    after = await self._asked(payment, booking)
-                    if after == payment:
-                        await self._leave(payment, booking, refused, current=current)
+                    after = await self._asked(looked.payment, booking)
+                    if after == looked.payment:
+                        await self._leave(looked, booking, current=current)
                         return
-                    payment = await self._write(payment, after, booking)
+                    looked.payment = await self._write(looked.payment, after, booking)
         raise RuntimeError(f"no end after {_STEPS_MAX} steps")
 
-    def _next(
-        self, payment: Payment, booking: Booking, tried: set[tuple[type[_Errand], int]], *, current: bool
-    ) -> Step | None:
-        for step in steps(payment, booking, current=current, now=self._clock()):
+    def _next(self, looked: _Looked, booking: Booking, *, current: bool) -> Step | None:
+        for step in steps(looked.payment, booking, current=current, now=self._clock()):
             if isinstance(step, Write | ConfirmBooking):
                 return step
-            if _errand(step) in tried:
+            if _errand(step) in looked.tried:
                 continue
             if isinstance(step, OpenCheckout) and self._clock() < booking.updated_at + _SERVICE_OPENS:
                 continue
@@ -243,7 +272,7 @@ class PaymentLook:
         return after
 
     def _silent(self, payment: Payment, booking: Booking, now: datetime) -> list[Charge]:
-        """Open ones from time to time, closed ones once after their end: a message of the last moment may be lost."""
+        """Open ones from time to time, each once after its end: a message of the last moment, or a second one, may be lost."""
         answered = self._answered.get(payment.payment_id)
         open_too_long = now >= (answered or booking.updated_at) + self._every(booking)
         silent = []
@@ -251,34 +280,49 @@ class PaymentLook:
             if charge.state in (ChargeState.OPEN, ChargeState.DECLINED):
                 if open_too_long:
                     silent.append(charge)
-            elif charge.state is ChargeState.CLOSED and charge.closes_at is not None:
+            elif charge.state in (ChargeState.PAID, ChargeState.CLOSED) and charge.closes_at is not None:
                 ended_at = charge.closes_at + self._sweep
                 if ended_at <= now and (answered is None or answered < ended_at):
                     silent.append(charge)
         return silent
 
-    async def _leave(self, payment: Payment, booking: Booking, refused: Sequence[str], *, current: bool) -> None:
-        if not refused:
-            refused = [f"refund {one.number} is refused" for one in payment.refunds if one.state is RefundState.REFUSED]
-        if refused:
-            await self._store.give_up(payment.payment_id, "; ".join(refused))
-            return
-        now, ours = self._clock(), booking if current else None
-        look_at = look_again_at(payment, ours, now=now, every=self._every(booking))
-        if any(charge.state is ChargeState.OPENING for charge in payment.charges):
-            opens_at = booking.updated_at + _SERVICE_OPENS
-            look_at = opens_at if look_at is None or now < opens_at < look_at else look_at
+    async def _leave(self, looked: _Looked, booking: Booking, *, current: bool) -> None:
+        payment = looked.payment
+        look_at = self._next_look(looked, booking, current=current)
         if look_at is None:
             self._answered.pop(payment.payment_id, None)
-        is_over = over(payment, ours, current=current)
+        refused = looked.refused or [
+            f"refund {one.number} is refused" for one in payment.refunds if one.state is RefundState.REFUSED
+        ]
+        if refused:
+            await self._store.give_up(payment, "; ".join(refused), look_at=look_at)
+            return
+        is_over = over(payment, booking if current else None, current=current)
         if is_over and payment.refunds:
             await self._deps.news.tell(payment, booking, current=current)
         await self._store.rest(payment, look_at=look_at, over=is_over)
 
-    async def _failed(self, payments: Sequence[Payment], tries: int, error: Exception) -> None:
-        look_at = self._clock() + wait_after(tries)
-        for payment in payments:
-            await self._store.failed(payment.payment_id, look_at=look_at, error=_told(error))
+    def _next_look(self, looked: _Looked, booking: Booking, *, current: bool) -> datetime | None:
+        """If nobody says anything. What could not be opened, nobody can pay: it is not tried again for its own sake."""
+        now = self._clock()
+        charges = [
+            charge
+            for charge in looked.payment.charges
+            if charge.state is not ChargeState.OPENING or (OpenCheckout, charge.number) not in looked.tried
+        ]
+        payment = replace(looked.payment, charges=tuple(charges))
+        look_at = look_again_at(payment, booking if current else None, now=now, every=self._every(booking))
+        if any(charge.state is ChargeState.OPENING for charge in charges):
+            opens_at = booking.updated_at + _SERVICE_OPENS
+            look_at = opens_at if look_at is None or now < opens_at < look_at else look_at
+        return look_at
+
+    async def _failed(self, payment: Payment, booking: Booking | None, tries: int, error: Exception) -> None:
+        """A hold waits for what is away no longer than for a sweep: it may be paid, and it ends."""
+        now, wait = self._clock(), wait_after(tries)
+        if isinstance(error, StoreUnavailable) and _held(payment, booking, now):
+            wait = min(wait, self._sweep)
+        await self._store.failed(payment, look_at=now + wait, error=_told(error))
 
     def _every(self, booking: Booking) -> timedelta:
         """A hold's guest may be paying just now; with others there is the more time the longer nothing has happened."""
@@ -291,6 +335,13 @@ def wait_after(tries: int) -> timedelta:
     """How long to wait after so many failed tries before this one: a second, then twice as long each time, to five minutes."""
     doublings: int = 2 ** min(tries, 20)
     return min(_WAIT_FIRST * doublings, _WAIT_LAST)
+
+
+def _held(payment: Payment, booking: Booking | None, now: datetime) -> bool:
+    """Whether a hold's guest may have paid. Where its booking is not to be read, the payment's checkouts tell."""
+    if booking is not None:
+        return booking.status is BookingStatus.BLOCKED
+    return any(charge.closes_at is not None and now < charge.closes_at + _PAID_UNTIL for charge in payment.charges)
 
 
 def _errand(step: _Errand) -> tuple[type[_Errand], int]:

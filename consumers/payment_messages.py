@@ -7,7 +7,7 @@ from typing import Final
 
 from consumers.payment_look import wait_after
 from domain.ids import BookingId
-from domain.payment import Payment, capture, closed, declined, refund_known
+from domain.payment import Payment, RefundState, capture, closed, declined, refund_told
 from storage.errands import Errands
 from storage.errors import StoreUnavailable, VersionConflict
 from storage.payment_provider import PaymentProvider, ProviderEvent, ProviderEventKind, ProviderRefused
@@ -20,6 +20,10 @@ _CONFLICTS_MAX: Final = 10
 _SECONDS_MAX: Final = 3.0
 
 _log = logging.getLogger(__name__)
+
+
+class _Unbelievable(Exception):
+    """A message that cannot be true of the payment that it names: a person must see what it is about."""
 
 
 class PaymentMessages:
@@ -35,7 +39,7 @@ class PaymentMessages:
         self._clock = clock
 
     async def take(self, received: Received) -> BookingId | None:
-        """Have the effect of a message, once and durably; the booking whose payments it changed, if any."""
+        """Have the effect of a message, once and durably; the booking whose payments are to be looked at, if any."""
         if received.provider != self._provider.name:
             await self._fail(received, f"{received.provider} is not what runs here", again=False)
             return None
@@ -62,6 +66,9 @@ class PaymentMessages:
         except KeyError as error:
             await self._fail(received, f"it is about what we do not know: {error}", again=True)
             return None
+        except _Unbelievable as error:
+            await self._fail(received, str(error), again=False)
+            return None
         except VersionConflict as error:
             await self._fail(received, str(error), again=True)
             return None
@@ -69,14 +76,16 @@ class PaymentMessages:
         return booking_id
 
     async def _apply(self, event: ProviderEvent) -> BookingId | None:
-        """Raises KeyError for what we do not know, VersionConflict where others changed the payment all the time."""
+        """Raises KeyError and _Unbelievable, and VersionConflict where others changed the payment all the time."""
         for left in reversed(range(_CONFLICTS_MAX)):
             payment = None if event.payment_id is None else await self._store.by_id(event.payment_id)
             if payment is None:
                 raise KeyError(f"payment {event.payment_id}")
+            if event.capture is not None and event.currency != payment.currency:
+                raise _Unbelievable(f"payment {payment.payment_id} is in {payment.currency}, and {event.currency} came")
             after = _after(await self._looked_up(payment, event), event)
             if after == payment:
-                return None
+                return payment.booking_id if _of_a_refund_without_name(payment, event) else None
             try:
                 # Its cause is the version of the booking that asked for the money.
                 await self._store.write(payment, after, booking_version=payment.number)
@@ -107,6 +116,11 @@ class PaymentMessages:
         await self._inbox.failed(received, try_at=try_at, error=error)
 
 
+def _of_a_refund_without_name(payment: Payment, event: ProviderEvent) -> bool:
+    """The provider was quicker with its message than with its answer, or with one about a try that failed: ask it."""
+    return event.refund_number is not None and payment.refund(event.refund_number).state is RefundState.WANTED
+
+
 def _after(payment: Payment, event: ProviderEvent) -> Payment:
     """Raises KeyError for a charge or a refund that the payment does not have."""
     match event:
@@ -119,6 +133,6 @@ def _after(payment: Payment, event: ProviderEvent) -> Payment:
         case ProviderEvent(kind=ProviderEventKind.REFUND, refund_number=number, refund=seen) if (
             number is not None and seen is not None
         ):
-            return refund_known(payment, number, seen.state, seen.provider_ref)
+            return refund_told(payment, number, seen.state, seen.provider_ref)
         case _:
             raise KeyError(f"{event.kind} without a charge or refund of ours")

@@ -6,19 +6,23 @@ is due by itself at some time, and the desk looks then. It also forgets messages
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
+from uuid import UUID
 
 from consumers.consumer import ConsumerState
 from domain.ids import BookingId
 from storage.errors import StoreUnavailable
-from storage.payment_store import Inbox, PaymentStore
+from storage.payment_store import FIRST_PLACE, Inbox, PaymentStore, Place
 
 NAME: Final = "payment_sweeper"
 
-_AT_ONCE: Final = 200
+_FOUND_MAX: Final = 200
+"""With so many found at once the rest of the whole sweep is left to the next: the desk has enough to do."""
+_PAGE: Final = 1000
+_ID_FIRST: Final = BookingId(UUID(int=0))
 _OVERLAP: Final = timedelta(seconds=10)
 """Clocks of two machines differ, and a commit comes after the instant that stands in its booking."""
 
@@ -55,6 +59,7 @@ class PaymentSweeper:
         self._every = timedelta(seconds=every_seconds)
         self._whole_every_seconds = whole_every_seconds
         self._whole_at = float("-inf")
+        self._read_to = FIRST_PLACE
         self._stopping = asyncio.Event()
         self._said = "starting"
         self._found = 0
@@ -81,22 +86,62 @@ class PaymentSweeper:
         self._said = "left"
 
     async def sweep(self) -> int:
-        """Have the desk look at what was left behind, and say how much that is. Raises StoreUnavailable."""
-        older_than = self._clock() - self._every
-        now = asyncio.get_running_loop().time()
-        if now < self._whole_at:
-            since = older_than - 2 * self._every - _OVERLAP
-            found = set(await self._store.without_payment(older_than, _AT_ONCE, changed_since=since))
-        else:
-            found = {
-                *await self._store.without_payment(older_than, _AT_ONCE),
-                *await self._store.unnoticed(older_than, _AT_ONCE),
-            }
-            self._whole_at = now + self._whole_every_seconds
-            await self._inbox.forget(self._clock() - self._keep)
-        for booking_id in found:
-            self._desk.look_soon(booking_id)
+        """Have the desk look at what was left behind, and say how much that is.
+
+        What changed lately comes first, and nothing waits for what fails. Raises StoreUnavailable, in the end.
+        """
+        older_than, now = self._clock() - self._every, asyncio.get_running_loop().time()
+        found: set[BookingId] = set()
+        failures = [await self._tried(self._lately(older_than, found))]
+        if now >= self._whole_at:
+            if failures == [None]:  # else the database is away as it seems: a whole sweep is due still
+                self._whole_at = now + self._whole_every_seconds
+            failures.append(await self._tried(self._all(older_than, found)))
+            failures.append(await self._tried(self._unnoticed(older_than, found)))
+            failures.append(await self._tried(self._forget()))
         if found:
             _log.info("%d bookings had moved on without their payment", len(found))
         self._found += len(found)
+        for failure in failures:
+            if failure is not None:
+                raise failure
         return len(found)
+
+    async def _tried(self, part: Awaitable[None]) -> StoreUnavailable | None:
+        try:
+            await part
+        except StoreUnavailable as error:
+            return error
+        return None
+
+    async def _lately(self, older_than: datetime, found: set[BookingId]) -> None:
+        place: Place | None = (older_than - 2 * self._every - _OVERLAP, _ID_FIRST)
+        while place is not None:
+            page = await self._store.without_payment(older_than, _PAGE, after=place)
+            self._leave_to_desk(page.booking_ids, found)
+            place = page.read_to
+
+    async def _all(self, older_than: datetime, found: set[BookingId]) -> None:
+        """Page by page, from where it broke off."""
+        while not self._stopping.is_set():
+            page = await self._store.without_payment(older_than, _PAGE, after=self._read_to)
+            self._leave_to_desk(page.booking_ids, found)
+            if page.read_to is None:
+                self._read_to = FIRST_PLACE
+                return
+            self._read_to = page.read_to
+            if len(found) >= _FOUND_MAX:
+                self._whole_at = float("-inf")
+                return
+
+    async def _unnoticed(self, older_than: datetime, found: set[BookingId]) -> None:
+        self._leave_to_desk(await self._store.unnoticed(older_than, _FOUND_MAX), found)
+
+    async def _forget(self) -> None:
+        await self._inbox.forget(self._clock() - self._keep)
+
+    def _leave_to_desk(self, booking_ids: Sequence[BookingId], found: set[BookingId]) -> None:
+        for booking_id in booking_ids:
+            if booking_id not in found:
+                found.add(booking_id)
+                self._desk.look_soon(booking_id)

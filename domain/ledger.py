@@ -85,14 +85,15 @@ def movements(before: Payment | None, after: Payment) -> tuple[Movement, ...]:
 
 
 def _movements(before: Payment | None, after: Payment) -> Iterator[Movement]:
-    known = set() if before is None else {received.reference for received in before.captures}
+    known = {} if before is None else {received.reference: received for received in before.captures}
     for received in after.captures:
         if received.reference not in known:
             yield Movement(
                 MovementKind.CAPTURE, Account.GUEST, Account.PROVIDER, received.amount_minor, received.reference
             )
-            if received.fee_minor:
-                yield Movement(MovementKind.FEE, Account.PROVIDER, Account.FEES, received.fee_minor, received.reference)
+        fee = received.fee_minor - (known[received.reference].fee_minor if received.reference in known else 0)
+        if fee > 0:
+            yield Movement(MovementKind.FEE, Account.PROVIDER, Account.FEES, fee, received.reference)
     kept = after.kept_minor - (0 if before is None else before.kept_minor)
     if kept > 0:
         yield Movement(MovementKind.KEEP, Account.VENDOR, Account.GUEST, kept)

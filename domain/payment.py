@@ -40,6 +40,7 @@ class RefundState(StrEnum):
     SENT = "sent"
     """The provider has it and is not done."""
     DONE = "done"
+    """The provider says so; a bank may still send it back days later, which is REFUSED."""
     REFUSED = "refused"
     """The provider will never do it: somebody must see to it."""
 
@@ -73,7 +74,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Money that came. `reference` is the provider's, and the same however often it tells us."""
+    """Money that came. `reference` is the provider's, and the same however often it tells us.
+
+    `fee_minor` is what the provider keeps of it, 0 until it says so.
+    """
 
     reference: str
     charge_number: int
@@ -149,6 +153,13 @@ class Payment:
                 return charge
         raise KeyError(number)
 
+    def refund(self, number: int) -> Refund:
+        """Raises KeyError."""
+        for refund in self.refunds:
+            if refund.number == number:
+                return refund
+        raise KeyError(number)
+
 
 def payment_id_of(booking_id: BookingId, number: int) -> PaymentId:
     """The same for a booking and the version that agreed on the deposit, so that a crash leaves no second one."""
@@ -166,9 +177,10 @@ def current_of(payments: tuple[Payment, ...]) -> Payment | None:
 
 
 def capture(payment: Payment, received: Capture) -> Payment:
-    """The payment with that money; the same where it has it already. Raises KeyError for a charge that it does not have."""
-    if any(known.reference == received.reference for known in payment.captures):
-        return payment
+    """The payment with that money; of money that it has already, the fee may be news. Raises KeyError for an unknown charge."""
+    for known in payment.captures:
+        if known.reference == received.reference:
+            return _with_fee(payment, known, received.fee_minor)
     charge = payment.charge(received.charge_number)
     charges = _with_charge(payment.charges, replace(charge, state=ChargeState.PAID))
     return replace(payment, captures=(*payment.captures, received), charges=charges)
@@ -201,19 +213,27 @@ def closed(payment: Payment, number: int) -> Payment:
 
 
 def refund_known(payment: Payment, number: int, state: RefundState, provider_ref: str | None = None) -> Payment:
-    """What the provider says of a refund. What is done stays done. Raises KeyError where there is no such refund."""
-    for refund in payment.refunds:
-        if refund.number == number:
-            break
-    else:
-        raise KeyError(number)
-    if refund.state is RefundState.DONE:
-        return payment
-    changed = replace(refund, state=state, provider_ref=provider_ref or refund.provider_ref)
+    """What the provider answers about a refund, or a person says: WANTED has one that was refused made anew.
+
+    What is done stays done, unless the provider says of this very one that it failed after all; then no later word of it
+    counts, which can only be older. Raises KeyError where there is no such refund.
+    """
+    refund = payment.refund(number)
+    changed = _refund_after(refund, state, provider_ref)
     if changed == refund:
         return payment
     refunds = tuple(changed if one.number == number else one for one in payment.refunds)
     return replace(payment, refunds=refunds)
+
+
+def refund_told(payment: Payment, number: int, state: RefundState, provider_ref: str) -> Payment:
+    """What a message says of a refund, which counts if it is about the one that we know by that name.
+
+    Another name may be that of one that failed before: who wants to know asks the provider. Raises KeyError.
+    """
+    if payment.refund(number).provider_ref != provider_ref:
+        return payment
+    return refund_known(payment, number, state, provider_ref)
 
 
 def status_of(payment: Payment, booking: Booking | None, *, current: bool) -> PaymentStatus:
@@ -240,6 +260,27 @@ def due_of(payment: Payment, booking: Booking | None, *, current: bool) -> Money
         return None
     due = deposit.amount_minor - payment.net_minor
     return Money(due, payment.currency) if due > 0 else None
+
+
+def _with_fee(payment: Payment, known: Capture, fee_minor: int) -> Payment:
+    """A fee is 0 until the provider knows it; what is known of it stays."""
+    if known.fee_minor or not fee_minor:
+        return payment
+    changed = replace(known, fee_minor=fee_minor)
+    return replace(payment, captures=tuple(changed if one is known else one for one in payment.captures))
+
+
+def _refund_after(refund: Refund, state: RefundState, provider_ref: str | None) -> Refund:
+    if state is RefundState.WANTED:
+        if refund.state is not RefundState.REFUSED:
+            return refund
+        return replace(refund, state=RefundState.WANTED, provider_ref=None)
+    same = provider_ref is not None and provider_ref == refund.provider_ref
+    if refund.state is RefundState.DONE and not (same and state is RefundState.REFUSED):
+        return refund
+    if refund.state is RefundState.REFUSED and same:
+        return refund
+    return replace(refund, state=state, provider_ref=provider_ref or refund.provider_ref)
 
 
 def _with_charge(charges: tuple[Charge, ...], changed: Charge) -> tuple[Charge, ...]:

@@ -239,7 +239,8 @@ def _with_charges_closing(payment: Payment, unwanted: Callable[[Charge], bool]) 
 def _moments(payment: Payment, booking: Booking | None, now: datetime, every: timedelta) -> Iterator[datetime]:
     """`every` is how often the provider is asked about what it owes us an answer for.
 
-    It is asked about a closed checkout once more: what was on its way then may have come, and its message may be lost.
+    It is asked about a checkout once more after its end, also a paid one: what was on its way then may have come, and its
+    message may be lost.
     """
     for charge in payment.charges:
         if charge.state in PAYABLE:
@@ -248,7 +249,7 @@ def _moments(payment: Payment, booking: Booking | None, now: datetime, every: ti
                 yield max(charge.closes_at, now)
         elif charge.state is ChargeState.CLOSING:
             yield now + every
-        elif charge.state is ChargeState.CLOSED and charge.closes_at is not None and charge.closes_at + every > now:
+        elif charge.closes_at is not None and charge.closes_at + every > now:
             yield charge.closes_at + every
     if any(refund.state in (RefundState.WANTED, RefundState.SENT) for refund in payment.refunds):
         yield now + every

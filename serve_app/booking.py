@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from actors.client import ShardClient
-from actors.outcome import Done, Trouble, Unavailable, VendorDone
+from actors.outcome import Done, Outcome, Trouble, Unavailable, VendorDone
 from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, Caller, PlaceHold, Role, SetStatus
 from domain.ids import BookingId, VendorId, booking_id_from
@@ -196,7 +196,7 @@ class Bookings:
             return _refused(outcome)
         await self._note(outcome)
         booking, replayed = outcome.booking, outcome.replayed
-        payment = await self._payment(outcome)
+        payment = await self._payments.after(outcome, self._client.booking)
         if call.wait_seconds and booking.status is BookingStatus.BLOCKED:
             if replayed and await self._payments.declined(booking):
                 return _shown(booking, payment, status=201, replayed=True)
@@ -233,13 +233,17 @@ class Bookings:
 
     async def amend(self, call: Call[AmendBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}", call.raw)
-        return await self._change(amendment_of(call.body, call.account, BookingId(call.id), call.version, key))
+        command = amendment_of(call.body, call.account, BookingId(call.id), call.version, key)
+        return await self._changed(command, await self._asked(command))
 
     async def set_status(self, call: Call[StatusBody, None]) -> Result:
         key = once_of(call.key, f"PUT {PREFIX}/{call.id}/status", call.raw)
-        return await self._change(status_change_of(call.body, call.account, BookingId(call.id), call.version, key))
+        command = status_change_of(call.body, call.account, BookingId(call.id), call.version, key)
+        outcome = await self._payments.status_set(command, self._client.booking, self._asked)
+        return await self._changed(command, outcome)
 
-    async def _change(self, command: AmendBooking | SetStatus) -> Result:
+    async def _asked(self, command: AmendBooking | SetStatus) -> Outcome:
+        """What the shard says, once the caches were told."""
         era = self._era()
         try:
             outcome = await self._client.ask(command)
@@ -248,23 +252,17 @@ class Bookings:
             raise
         if isinstance(outcome, Done):
             await self._note(outcome, era)
-            return _shown(outcome.booking, await self._payment(outcome), replayed=outcome.replayed)
-        if cache_may_lie(outcome):
+        elif cache_may_lie(outcome):
             await self._doubt(command.booking_id)
+        return outcome
+
+    async def _changed(self, command: AmendBooking | SetStatus, outcome: Outcome) -> Result:
+        if isinstance(outcome, Done):
+            payment = await self._payments.after(outcome, self._client.booking)
+            return _shown(outcome.booking, payment, replayed=outcome.replayed)
         if isinstance(outcome, Rejection) and outcome.reason is Reason.NOT_FOUND and self._ended is not None:
             return await self._ended.refusal(command)
         return _refused(outcome)
-
-    async def _payment(self, done: Done) -> PaymentContent | None:
-        """Of a booking that was just written. A replayed hold shows it as it was first, like all the rest of it."""
-        booking = done.booking
-        if not booking.terms.deposit_version:
-            return None
-        if not done.replayed:
-            return await self._payments.arranged(booking)
-        if booking.version == 1:
-            return await self._payments.first(booking, self._client.booking)
-        return await self._payments.shown(booking)
 
     async def _settled(self, booking: Booking, wait_seconds: int) -> Booking | None:
         """The booking once it is settled or the time is up; None where its payment is declined before."""
@@ -321,7 +319,8 @@ class Bookings:
         outcome = await self._client.ask(command)
         if isinstance(outcome, Done):
             await self._note(outcome)
-            content = booking_content(outcome.booking, await self._payment(outcome))
+            payment = await self._payments.after(outcome, self._client.booking)
+            content = booking_content(outcome.booking, payment)
             return {"status": 201, "booking": content, "replayed": outcome.replayed}
         return _problem_item(problem_of(_refused(outcome)))
 

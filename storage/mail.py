@@ -161,7 +161,7 @@ class FolderMailer:
     def _write(self, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         headers = BytesHeaderParser(policy=SMTP_POLICY).parsebytes(content)
-        name = headers["Message-ID"].strip("<>").replace("/", "-")
+        name = headers["Message-ID"].strip(" \r\n<>").replace("/", "-")
         # Under another name first: whoever looks never sees half a message.
         part = self._folder / f".{name}.part"
         with part.open("wb") as file:

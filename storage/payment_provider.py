@@ -59,7 +59,7 @@ class ChargeSeen:
 
 @dataclass(frozen=True, slots=True)
 class RefundAsked:
-    """Give back part of a capture. `key` is the same for ever."""
+    """Give back part of a capture. `key` is the same for ever, and `provider_ref` None also for one to be made anew."""
 
     payment_id: PaymentId
     number: int
@@ -75,7 +75,7 @@ class RefundAsked:
 
 @dataclass(frozen=True, slots=True)
 class RefundSeen:
-    """`state` is SENT, DONE or REFUSED."""
+    """`state` is SENT, DONE or REFUSED. One that is made anew has another `provider_ref`."""
 
     provider_ref: str
     state: RefundState
@@ -96,7 +96,7 @@ class ProviderEvent:
     """A provider's message, understood. `payment_id` and `charge_number` are None for what concerns no charge of ours.
 
     `capture` stands with CAPTURED, `refund_number` and `refund` with REFUND. `tells_all` is False where a look at the
-    charge may say more of its money than the message does: what the provider keeps of it.
+    charge may say more of its money than the message does: what the provider keeps of it. `currency` is the capture's.
     """
 
     event_id: str
@@ -104,6 +104,7 @@ class ProviderEvent:
     payment_id: PaymentId | None = None
     charge_number: int | None = None
     capture: Capture | None = None
+    currency: str | None = None
     refund_number: int | None = None
     refund: RefundSeen | None = None
     tells_all: bool = True

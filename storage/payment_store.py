@@ -7,12 +7,18 @@ ledger.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Final, Protocol, TypeAlias
+from uuid import UUID
 
 from domain.ids import BookingId
 from domain.payment import Payment, PaymentId
 from storage.errors import StoreError
+
+Place: TypeAlias = tuple[datetime, BookingId]
+"""A place among the bookings as they come by when they last changed."""
+
+FIRST_PLACE: Final[Place] = datetime.min.replace(tzinfo=UTC), BookingId(UUID(int=0))
 
 
 class ReferenceTaken(StoreError):
@@ -35,6 +41,14 @@ class Stuck:
     payment: Payment
     reason: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """Of one page of bookings those that lack their payment. The next page is after `read_to`, None where this is the last."""
+
+    booking_ids: Sequence[BookingId]
+    read_to: Place | None
 
 
 class PaymentStore(Protocol):
@@ -66,12 +80,15 @@ class PaymentStore(Protocol):
         """
         ...
 
-    async def failed(self, payment_id: PaymentId, *, look_at: datetime, error: str) -> None:
-        """A look failed, and the next one is then."""
+    async def failed(self, payment: Payment, *, look_at: datetime, error: str) -> None:
+        """A look failed, and the next one is then. Without effect where `rest` would be: somebody has to look now."""
         ...
 
-    async def give_up(self, payment_id: PaymentId, reason: str) -> None:
-        """Only a person can go on from here; it stays among the stuck until `retry`, or until it is over."""
+    async def give_up(self, payment: Payment, reason: str, *, look_at: datetime | None = None) -> None:
+        """Only a person can go on from here; it stays among the stuck until `retry`, or until it is over.
+
+        There may be news of it all the same, so look at it again then. Without effect where `rest` would be.
+        """
         ...
 
     async def retry(self, payment_id: PaymentId) -> bool:
@@ -82,16 +99,18 @@ class PaymentStore(Protocol):
         """Those to look at by now, the longest due first."""
         ...
 
+    async def due_of(self, booking_id: BookingId, now: datetime) -> frozenset[PaymentId]:
+        """Those of the booking to look at by now."""
+        ...
+
     async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
         """Have the payments of these bookings looked at soon; how many there are."""
         ...
 
-    async def without_payment(
-        self, older_than: datetime, bookings_max: int, *, changed_since: datetime | None = None
-    ) -> Sequence[BookingId]:
+    async def without_payment(self, older_than: datetime, bookings_max: int, *, after: Place = FIRST_PLACE) -> Unpaid:
         """Live bookings that want a deposit and have no payment for it, last changed before then: a crash left them so.
 
-        Looks at every live booking that wants one; with `changed_since` at those only that were changed since.
+        Looks at so many that want one, the next after that place, however many of them lack it.
         """
         ...
 

@@ -13,7 +13,7 @@ from domain.ids import BookingId, UserId, VendorId
 from domain.ledger import movements
 from domain.payment import Capture, Charge, ChargeState, Payment, PaymentId, Refund, RefundState
 from storage.errors import VersionConflict
-from storage.payment_store import Due, ReferenceTaken, Stuck
+from storage.payment_store import FIRST_PLACE, Due, Place, ReferenceTaken, Stuck, Unpaid
 from storage.postgres import Database, printable
 
 _NEVER: Final = -1
@@ -56,11 +56,13 @@ class PostgresPayments:
     async def rest(self, payment: Payment, *, look_at: datetime | None, over: bool) -> None:
         await self._database.value("rest_payment", payment.payment_id, payment.revision, payment.nudges, look_at, over)
 
-    async def failed(self, payment_id: PaymentId, *, look_at: datetime, error: str) -> None:
-        await self._database.value("payment_look_failed", payment_id, look_at, printable(error))
+    async def failed(self, payment: Payment, *, look_at: datetime, error: str) -> None:
+        seen = payment.payment_id, payment.revision, payment.nudges
+        await self._database.value("payment_look_failed", *seen, look_at, printable(error))
 
-    async def give_up(self, payment_id: PaymentId, reason: str) -> None:
-        await self._database.value("give_payment_up", payment_id, printable(reason))
+    async def give_up(self, payment: Payment, reason: str, *, look_at: datetime | None = None) -> None:
+        seen = payment.payment_id, payment.revision, payment.nudges
+        await self._database.value("give_payment_up", *seen, look_at, printable(reason))
 
     async def retry(self, payment_id: PaymentId) -> bool:
         return await self._database.value("retry_payment", payment_id) is not None
@@ -71,15 +73,20 @@ class PostgresPayments:
             for row in await self._database.rows("payments_due", now, payments_max)
         ]
 
+    async def due_of(self, booking_id: BookingId, now: datetime) -> frozenset[PaymentId]:
+        rows = await self._database.rows("payments_due_of_booking", booking_id, now)
+        return frozenset(PaymentId(UUID(int=row["payment_id"].int)) for row in rows)
+
     async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
         nudged: int = await self._database.value("nudge_payments", booking_ids)
         return nudged
 
-    async def without_payment(
-        self, older_than: datetime, bookings_max: int, *, changed_since: datetime | None = None
-    ) -> Sequence[BookingId]:
-        rows = await self._database.rows("bookings_without_payment", older_than, changed_since, bookings_max)
-        return [BookingId(UUID(int=row["booking_id"].int)) for row in rows]
+    async def without_payment(self, older_than: datetime, bookings_max: int, *, after: Place = FIRST_PLACE) -> Unpaid:
+        [row] = await self._database.rows("bookings_without_payment", older_than, *after, bookings_max)
+        found = [BookingId(UUID(int=booking_id.int)) for booking_id in row["booking_ids"]]
+        if row["read_to"] is None:
+            return Unpaid(found, None)
+        return Unpaid(found, (row["read_to"], BookingId(UUID(int=row["read_to_booking"].int))))
 
     async def unnoticed(self, older_than: datetime, bookings_max: int) -> Sequence[BookingId]:
         rows = await self._database.rows("bookings_unnoticed", older_than, bookings_max)

@@ -104,7 +104,7 @@ def event_of(body: bytes) -> ProviderEvent:
         _number(said, "amount_minor"),
         _number(said, "fee_minor", least=0),
     )
-    return ProviderEvent(event_id, kind, payment_id, charge_number, capture)
+    return ProviderEvent(event_id, kind, payment_id, charge_number, capture, _text(said, "currency"))
 
 
 def _body(

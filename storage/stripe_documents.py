@@ -11,7 +11,15 @@ from uuid import UUID
 
 from domain.money import Money
 from domain.payment import Capture, PaymentId, RefundState
-from storage.payment_provider import ChargeAsked, ChargeSeen, Checkout, ProviderEntry, RefundAsked, RefundSeen
+from storage.payment_provider import (
+    ChargeAsked,
+    ChargeSeen,
+    Checkout,
+    ProviderEntry,
+    ProviderRefused,
+    RefundAsked,
+    RefundSeen,
+)
 from storage.stripe_amounts import from_stripe
 
 Document = Mapping[str, Any]
@@ -55,24 +63,31 @@ def checkout_of(session: Document) -> Checkout:
     return Checkout(text_in(session, "id"), url if isinstance(url, str) else "")
 
 
-def charge_seen(session: Document, number: int) -> ChargeSeen:
-    """What became of a session whose intent, with its charge and that one's balance transaction, came along."""
+def charge_seen(session: Document, asked: ChargeAsked) -> ChargeSeen:
+    """What became of a session whose intent, with its charge and that one's balance transaction, came along.
+
+    Raises ProviderRefused for money in another currency, which only a person can make sense of.
+    """
     intent = _object_in(session, "payment_intent")
     status = text_in(session, "status")
     paying = "" if intent is None else text_in(intent, "status")
-    captures = () if intent is None or paying != "succeeded" else (capture_of(intent, number),)
+    captures: tuple[Capture, ...] = ()
+    if intent is not None and paying == "succeeded":
+        received, currency = capture_of(intent, asked.number)
+        if currency != asked.amount.currency:
+            raise ProviderRefused(f"charge {asked.key} is in {asked.amount.currency}, and {currency} came")
+        captures = (received,)
     declined = intent is not None and paying == "requires_payment_method" and bool(intent.get("last_payment_error"))
     # A session is complete once the guest has done their part; a slow way of paying may be decided days later.
     closed = status == "expired" or (status == "complete" and paying != "processing")
     return ChargeSeen(captures, declined, closed)
 
 
-def capture_of(intent: Document, number: int) -> Capture:
-    """The money of an intent that succeeded: there is never more than one capture of it, as it is never manual."""
+def capture_of(intent: Document, number: int) -> tuple[Capture, str]:
+    """The money of an intent that succeeded, and its currency: there is never more than one, as it is never manual."""
     money = from_stripe(_number_in(intent, "amount_received"), text_in(intent, "currency"))
-    return Capture(
-        text_in(intent, "id"), number, money.amount_minor, _fee_of(intent.get("latest_charge"), money.currency)
-    )
+    fee_minor = _fee_of(intent.get("latest_charge"), money.currency)
+    return Capture(text_in(intent, "id"), number, money.amount_minor, fee_minor), money.currency
 
 
 def total_of(session: Document) -> Money:

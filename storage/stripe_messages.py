@@ -56,10 +56,9 @@ def event_of(body: bytes) -> ProviderEvent:
     if named is None:
         return ProviderEvent(event_id, ProviderEventKind.OTHER)
     if kind == "payment_intent.succeeded":
-        capture = capture_of(about, named[1])
-        return ProviderEvent(
-            event_id, ProviderEventKind.CAPTURED, *named, capture=capture, tells_all=capture.fee_minor > 0
-        )
+        received, currency = capture_of(about, named[1])
+        tells_all = received.fee_minor > 0
+        return ProviderEvent(event_id, ProviderEventKind.CAPTURED, *named, received, currency, tells_all=tells_all)
     if kind == "payment_intent.payment_failed":
         return ProviderEvent(event_id, ProviderEventKind.DECLINED, *named)
     if kind in _CLOSED:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 import stripe
 
+from domain.payment import RefundState
 from storage.errors import StoreError, StoreUnavailable
 from storage.payment_provider import (
     ChargeAsked,
@@ -104,7 +105,7 @@ class StripeProvider:
         try:
             return await self._answer(
                 self._client.v1.checkout.sessions.retrieve_async(asked.provider_ref, {"expand": [_WITH_MONEY]}),
-                partial(charge_seen, number=asked.number),
+                partial(charge_seen, asked=asked),
             )
         except StripeHasNone:
             return None
@@ -116,21 +117,28 @@ class StripeProvider:
         try:
             return await self._answer(
                 self._client.v1.checkout.sessions.expire_async(asked.provider_ref, {"expand": [_WITH_MONEY]}),
-                partial(charge_seen, number=asked.number),
+                partial(charge_seen, asked=asked),
             )
         except ProviderRefused:  # it is paid or over already, or is being paid just now
             return await self.look(asked) or ChargeSeen(closed=True)
 
     async def refund(self, asked: RefundAsked) -> RefundSeen:
-        """Stripe may forget a key after a day, so the refunds that there are come first: none is ever made twice."""
+        """Stripe may forget a key after a day, so the refunds that there are come first: none is ever made twice.
+
+        Those that failed are passed over. How many there are is in the key, as Stripe would only repeat its answer to the last.
+        """
         if asked.provider_ref is not None:
             return await self._answer(self._client.v1.refunds.retrieve_async(asked.provider_ref), refund_seen)
         of_capture = {"payment_intent": asked.capture_reference}
+        failed = 0
         async for found in self._listed(self._client.v1.refunds.list_async, of_capture, known_refund):
-            if found.named == (asked.payment_id, asked.number):
-                if found.amount != asked.amount:
-                    raise ProviderRefused(f"refund {asked.key} was made before, of another sum")
+            if found.named != (asked.payment_id, asked.number):
+                continue
+            if found.amount != asked.amount:
+                raise ProviderRefused(f"refund {asked.key} was made before, of another sum")
+            if found.seen.state is not RefundState.REFUSED:
                 return found.seen
+            failed += 1
         return await self._answer(
             self._client.v1.refunds.create_async(
                 {
@@ -138,7 +146,7 @@ class StripeProvider:
                     "amount": to_stripe(asked.amount),
                     "metadata": refund_metadata(asked),
                 },
-                {"idempotency_key": asked.key},
+                {"idempotency_key": f"{asked.key}/{failed + 1}" if failed else asked.key},
             ),
             refund_seen,
         )

@@ -23,6 +23,8 @@ class Server(ABC):
 
     name: ClassVar[str]
     needs_java: ClassVar[bool] = False
+    needed: ClassVar[bool] = True
+    """Whether Holdfast does not run on the stack without it."""
     after: ClassVar[str] = ""
     """The server that must answer before this one can be started."""
     stop_signal: ClassVar[Signals] = SIGTERM

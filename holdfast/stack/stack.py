@@ -210,11 +210,12 @@ class Stack:
 
     def _write_environment(self) -> None:
         """HOLDFAST_* lines for a shell. Mode 600, for they hold the password."""
-        if not all(server.known or server.lacks() for server in self._servers.values()):
+        if not all(server.known for server in self._servers.values() if server.needed):
             return
         lines = {"HOLDFAST_DATA_DIR": str(self._settings.dir / "holdfast")}
         for server in self._servers.values():
-            lines |= server.variables
+            if server.known:
+                lines |= server.variables
         draft = self._settings.dir / "env.new"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -16,6 +16,7 @@ _VERSION: Final = "v0.203.0"
 
 class StripeMock(Server):
     name = "stripe_mock"
+    needed = False
 
     @property
     def ports(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ ALTER TABLE booking
     ADD COLUMN cancelled_late boolean NOT NULL DEFAULT false,
     ADD COLUMN bill_minor bigint;
 
-CREATE INDEX booking_with_deposit ON booking (updated_at)
+CREATE INDEX booking_with_deposit ON booking (updated_at, booking_id)
     WHERE status IN ('BLOCKED', 'CONFIRMED') AND NOT deposit_waived AND terms ->> 'deposit' IS NOT NULL;
 COMMENT ON INDEX booking_with_deposit IS 'Those that must have a payment: the sweeper looks for the ones that a crash left without.';
 

@@ -56,13 +56,18 @@ charge_kept AS (
 ),
 
 capture_kept AS (
-    INSERT INTO payment_capture (payment_id, number, charge_number, amount_minor, fee_minor, provider, reference)
+    -- Of money that is here already only the fee may be news, and only once.
+    INSERT INTO payment_capture AS stored (
+        payment_id, number, charge_number, amount_minor, fee_minor, provider, reference
+    )
     SELECT fence.payment_id, received.number, received.charge_number, received.amount_minor, received.fee_minor,
            fence.provider, received.reference
     FROM fence, ROWS FROM (jsonb_to_recordset($1::jsonb -> 'captures') AS (
         reference text, charge_number integer, amount_minor bigint, fee_minor bigint
     )) WITH ORDINALITY AS received (reference, charge_number, amount_minor, fee_minor, number)
-    ON CONFLICT (payment_id, number) DO NOTHING
+    ON CONFLICT (payment_id, number) DO UPDATE
+    SET fee_minor = excluded.fee_minor
+    WHERE stored.reference = excluded.reference AND stored.fee_minor = 0 AND excluded.fee_minor > 0
 ),
 
 refund_kept AS (

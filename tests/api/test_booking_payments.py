@@ -9,13 +9,15 @@ from uuid import UUID
 import httpx
 import pytest
 
-from actors.outcome import Done
+from actors.outcome import Done, Trouble, Unavailable
 from domain.booking import BookingStatus, Terms
 from domain.booking_list import BookingPage
 from domain.command import Role
 from domain.money import Money
 from domain.payment import Capture, PaymentId, Refund, RefundState, capture, current_of, declined, opened, payment_id_of
 from domain.payment_steps import new_payment
+from domain.rejection import Reason, Rejection
+from domain.status import STALE, illegal
 from serve_app.auth import Tokens
 from serve_app.booking import BookingDeps, booking_app
 from serve_app.bookings import BookingsDeps, bookings_app
@@ -55,18 +57,30 @@ TOKENS = Tokens(KEYS, Validity(), now)
 HEADERS = {"Authorization": f"Bearer {TOKENS.issue(Role.USER, UUID(int=guest(1).account_id.int))}"}
 
 
+VENDOR_HEADERS = {"Authorization": f"Bearer {TOKENS.issue(Role.VENDOR, UUID(int=V.int))}"}
+
+
 class Client:
-    """A shard that answers what it is told to; whoever waits does so until `settle`."""
+    """A shard that answers what it is told to, first by its script: what becomes of a command, and the booking after it.
+
+    Whoever waits does so until `settle`.
+    """
 
     def __init__(self):
         self.outcome = Done(HELD)
+        self.script = []
+        self.asked = []
         self.newest = HELD
         self.waiting = 0
         self.waits = asyncio.Condition()
         self._settled = asyncio.Event()
 
     async def ask(self, command):
-        return self.outcome
+        self.asked.append(command)
+        if not self.script:
+            return self.outcome
+        outcome, self.newest = self.script.pop(0)
+        return outcome
 
     async def booking(self, booking_id):
         return self.newest
@@ -423,6 +437,142 @@ async def test_an_older_form_of_the_booking_owes_nothing_after_its_end(client, m
         async with serving(booking_app(BookingDeps(client, TOKENS, lambda: 1, payments=money))) as http:
             shown = (await http.put(STATUS, json={"status": "CANCELLED"})).json()["payment"]
     assert (shown["status"], shown["refunded"], shown["due"]) == ("refunded", euro(2000), None)
+
+
+async def test_a_replayed_amendment_shows_the_payment_as_it_was_first(http, client, money):
+    client.newest = amended = replace(
+        HELD, version=2, terms=replace(TWENTY, deposit=Money(3000, "EUR"), deposit_version=2)
+    )
+    client.outcome = Done(amended)
+    await money.arrange(HELD)
+    first = (await http.put(URL, json={"party_size": 3})).json()
+    assert first["payment"] == pending(number=2, amount=3000)
+    later = replace(amended, version=3, terms=replace(TWENTY, deposit=Money(4000, "EUR"), deposit_version=3))
+    await paid(money, later, 4000)
+    client.outcome, client.newest = Done(amended, replayed=True), replace(later, status=BookingStatus.CONFIRMED)
+    assert (await http.put(URL, json={"party_size": 3})).json() == first
+
+
+async def test_a_replayed_amendment_makes_up_for_a_crash_and_never_shows_an_older_checkout(http, client, money):
+    await money.arrange(HELD)
+    amended = replace(HELD, version=2, terms=replace(TWENTY, deposit=Money(3000, "EUR"), deposit_version=2))
+    client.outcome, client.newest = Done(amended, replayed=True), CANCELLED
+    assert (await http.put(URL, json={"party_size": 3})).json()["payment"] == pending(number=2, amount=3000, url=False)
+    client.newest = amended
+    assert (await http.put(URL, json={"party_size": 3})).json()["payment"] == pending(number=2, amount=3000)
+
+
+async def test_a_replay_shows_the_payment_of_its_own_version_and_none_that_replaced_it(http, client, money):
+    """A hold that was paid, noted, and then amended before the house approved it: what was paid went back."""
+    noted = replace(HELD, version=3, terms=replace(TWENTY, by_hand=True), deposit_paid=True)
+    gone_back = replace(await paid(money), refunds=(Refund(1, "c1", 2000, RefundState.DONE),))
+    money.change(gone_back)
+    raised = replace(noted, version=4, deposit_paid=False, terms=Terms(Money(3000, "EUR"), deposit_version=4))
+    await money.arrange(raised)
+    client.outcome = Done(noted, replayed=True)
+    shown = (await http.put(URL, json={"notes": "By the window"})).json()["payment"]
+    assert (shown["payment_id"], shown["status"]) == (str(payment_id_of(HELD.booking_id, 1)), "refunded")
+    assert (shown["refunded"], shown["due"], shown["checkout_url"]) == (euro(2000), None, None)
+
+
+NOTED = replace(HELD, version=2)
+DEAD = Rejection(Reason.HOLD_EXPIRED, "")
+AWAY = Unavailable(Trouble.OUTCOME_UNKNOWN, "")
+
+
+async def approve(http, **headers):
+    return await http.put(STATUS, json={"status": "CONFIRMED"}, headers={**VENDOR_HEADERS, **headers})
+
+
+def told(client):
+    """By whom, and for which version."""
+    return [(command.caller.role, command.expected_version) for command in client.asked]
+
+
+async def test_an_approval_tells_of_the_deposit_that_is_there(http, client, money):
+    await paid(money)
+    client.outcome = Done(CONFIRMED)
+    assert (await approve(http)).json()["payment"]["status"] == "captured"
+    assert told(client) == [(Role.SYSTEM, 1)]
+
+
+async def test_an_approval_tells_of_it_again_where_the_guest_changed_something_else_meanwhile(http, client, money):
+    await paid(money)
+    client.script = [(STALE, NOTED), (Done(replace(CONFIRMED, version=3)), CONFIRMED)]
+    assert (await approve(http)).status_code == 200
+    assert told(client) == [(Role.SYSTEM, 1), (Role.SYSTEM, 2)]
+
+
+async def test_an_approval_gives_up_telling_somebody_who_changes_all_the_time(http, client, money):
+    await paid(money)
+    client.script = [(STALE, replace(HELD, version=version)) for version in (2, 3, 4)]
+    client.outcome = Done(replace(CONFIRMED, version=5))
+    assert (await approve(http)).status_code == 200
+    assert told(client) == [(Role.SYSTEM, 1), (Role.SYSTEM, 2), (Role.SYSTEM, 3), (Role.VENDOR, None)]
+
+
+async def test_an_approval_waits_where_nobody_knows_whether_the_deposit_was_told_of(http, client, money):
+    """Going on would waive it."""
+    await paid(money)
+    client.outcome = AWAY
+    assert (await approve(http)).status_code == 503
+    assert told(client) == [(Role.SYSTEM, 1)]
+
+
+async def test_an_approval_that_comes_too_late_is_told_so(http, client, money):
+    await paid(money)
+    client.outcome = DEAD
+    assert (await approve(http)).json()["code"] == "hold_expired"
+    assert told(client) == [(Role.SYSTEM, 1), (Role.VENDOR, None)]
+
+
+@pytest.mark.parametrize("trouble", ["unpaid", "away", "too little", "replaced", "another currency"])
+async def test_an_approval_waives_a_deposit_that_nobody_knows_to_be_there(http, client, money, trouble):
+    await (paid(money, amount=1999) if trouble == "too little" else money.arrange(HELD))
+    if trouble == "away":
+        await paid(money)
+        money.away = True
+    if trouble == "another currency":
+        money.change(replace(await paid(money), currency="USD"))
+    if trouble == "replaced":
+        await paid(money)
+        client.newest = replace(HELD, version=2, terms=replace(TWENTY, deposit_version=2))
+    client.outcome = Done(replace(CONFIRMED, deposit_paid=False, deposit_waived=True))
+    assert (await approve(http)).status_code == 200
+    assert told(client) == [(Role.VENDOR, None)]
+
+
+@pytest.mark.parametrize("after", [CONFIRMED, RAISED, replace(CANCELLED, deposit_paid=False)])
+async def test_an_approval_is_looked_for_where_telling_of_the_deposit_is_remembered(http, client, money, after):
+    await paid(money)
+    client.script = [(illegal(after, BookingStatus.CONFIRMED), after), (Done(CONFIRMED, replayed=True), after)]
+    client.newest = after
+    answer = await approve(http, **{"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["version"]) == (200, 2)
+    assert told(client) == [(Role.VENDOR, None), (Role.SYSTEM, 0)]
+    own, remembered = (command.once for command in client.asked)
+    assert own.fingerprint == remembered.fingerprint
+    assert own.key != remembered.key
+
+
+async def test_an_approval_by_hand_keeps_its_key_for_itself(http, client, money):
+    """The guest may amend and pay anew before the vendor tries again: then the shard is to be told anew."""
+    await paid(money)
+    client.newest = waiting = replace(HELD, terms=replace(TWENTY, by_hand=True))
+    client.script = [(Done(replace(waiting, version=2, deposit_paid=True)), waiting)]
+    client.outcome = Done(replace(CONFIRMED, version=3))
+    assert (await approve(http, **{"Idempotency-Key": "k", "If-Match": '"1"'})).json()["version"] == 3
+    assert told(client) == [(Role.SYSTEM, 1), (Role.VENDOR, 2)]
+    assert [command.once and command.once.key for command in client.asked] == [None, "k"]
+
+
+async def test_an_approval_of_what_was_never_to_be_paid_asks_about_no_payments(client):
+    url = f"/booking/{BY_HAND.booking_id}/status"
+    client.newest, client.outcome = BY_HAND, Done(replace(BY_HAND, status=BookingStatus.CONFIRMED))
+    async with serving(booking_app(BookingDeps(client, TOKENS, lambda: 1, payments=Unasked()))) as http:
+        headers = {**VENDOR_HEADERS, "Idempotency-Key": "k"}
+        assert (await http.put(url, json={"status": "CONFIRMED"}, headers=headers)).status_code == 200
+    assert told(client) == [(Role.VENDOR, None)]
 
 
 async def test_who_waits_is_answered_once_it_is_paid(http, client, money):

@@ -1,6 +1,7 @@
 """Deposits as guests and vendors meet them on their bookings, over the real stores; nobody here looks after payments."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -38,12 +39,16 @@ class Desk:
         payment = await self._payment(booked)
         await self._store.write(payment, declined(payment, 1), booking_version=booked["version"])
 
-    async def take(self, booked):
-        """The money comes, and the booking is told."""
+    async def capture(self, booked):
+        """The money comes, and nobody has told the booking yet."""
         payment = await self._payment(booked)
         amount = payment.charges[0].amount_minor
         received = Capture(f"of-{payment.payment_id}", 1, amount)
-        await self._store.write(payment, capture(payment, received), booking_version=booked["version"])
+        return await self._store.write(payment, capture(payment, received), booking_version=booked["version"])
+
+    async def take(self, booked):
+        """The money comes, and the booking is told."""
+        payment = await self.capture(booked)
         command = SetStatus(payment.booking_id, SYSTEM, BookingStatus.CONFIRMED, booked["version"])
         outcome = await self._shard.ask(command)
         assert isinstance(outcome, Done), outcome
@@ -162,6 +167,94 @@ async def test_a_vendor_that_approves_by_hand_and_a_guest_who_paid(api, guest, d
     confirmed = done(await api.set_status(house, booked["booking_id"], "CONFIRMED"))
     assert (confirmed["status"], confirmed["version"]) == ("CONFIRMED", 3)
     assert (confirmed["payment"]["status"], confirmed["payment"]["captured"]) == ("captured", euro(1400))
+
+
+@pytest.fixture(params=["its vendor", "an operator"])
+def approver(request, api):
+    """Whoever may approve for the house."""
+
+    def for_house(house):
+        return house if request.param == "its vendor" else replace(house, headers=api.operator)
+
+    return for_house
+
+
+async def test_who_approves_what_is_shown_as_paid_waives_nothing(api, guest, desk, approver):
+    house = await api.restaurant(policy=PER_PERSON)
+    booked = await api.booked(guest, house)
+    await desk.capture(booked)
+    shown = await api.booking(house, booked["booking_id"])
+    assert (shown["status"], shown["payment"]["status"]) == ("BLOCKED", "captured")
+    confirmed = done(await api.set_status(approver(house), booked["booking_id"], "CONFIRMED"))
+    assert (confirmed["status"], confirmed["version"]) == ("CONFIRMED", 2)
+    assert (confirmed["payment"]["status"], confirmed["payment"]["refunded"]) == ("captured", euro(0))
+    assert await api.booking(guest, booked["booking_id"]) == confirmed
+
+
+@pytest.mark.parametrize("headers", [{}, {"If-Match": '"1"'}])
+async def test_an_approval_by_hand_of_what_is_shown_as_paid_is_told_of_the_deposit_first(
+    api, guest, desk, approver, headers
+):
+    house = await api.restaurant(policy={**PER_PERSON, "approval": "manual"})
+    booked = await api.booked(guest, house)
+    await desk.capture(booked)
+    confirmed = done(await api.set_status(approver(house), booked["booking_id"], "CONFIRMED", headers=headers))
+    assert (confirmed["status"], confirmed["version"], confirmed["payment"]["status"]) == ("CONFIRMED", 3, "captured")
+    assert await api.booking(guest, booked["booking_id"]) == confirmed
+
+
+@pytest.mark.parametrize("approval", ["automatic", "manual"])
+@pytest.mark.parametrize("version", [{}, {"If-Match": '"1"'}])
+async def test_such_an_approval_is_replayed(api, guest, desk, approver, approval, version):
+    house = await api.restaurant(policy={**PER_PERSON, "approval": approval})
+    booked = await api.booked(guest, house)
+    await desk.capture(booked)
+    headers = {"Idempotency-Key": "approve", **version}
+    first = await api.set_status(approver(house), booked["booking_id"], "CONFIRMED", headers=headers)
+    again = await api.set_status(approver(house), booked["booking_id"], "CONFIRMED", headers=headers)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = await api.set_status(approver(house), booked["booking_id"], "CONFIRMED", headers=headers, reason="why not")
+    refused(other, 409, "idempotency_key_reused")
+    fresh = {"Idempotency-Key": "once more"}
+    late = await api.set_status(approver(house), booked["booking_id"], "CONFIRMED", headers=fresh)
+    refused(late, 409, "illegal_transition")
+
+
+async def test_the_house_waives_a_deposit_that_replaced_the_paid_one(api, guest, desk):
+    house = await api.restaurant(policy=PER_PERSON)
+    booked = await api.booked(guest, house)
+    await desk.capture(booked)
+    done(await api.amend(guest, booked["booking_id"], party_size=4))
+    confirmed = done(await api.set_status(house, booked["booking_id"], "CONFIRMED"))
+    assert (confirmed["status"], confirmed["version"], confirmed["payment"]["status"]) == ("CONFIRMED", 3, "void")
+
+
+async def test_nobody_who_may_not_approve_tells_of_the_deposit(api, guest, desk):
+    house = await api.restaurant(policy=PER_PERSON)
+    booked = await api.booked(guest, house)
+    await desk.capture(booked)
+    booking_id, bill = booked["booking_id"], euro(100)
+    refused(await api.set_status(await api.restaurant(), booking_id, "CONFIRMED"), 404, "not_found")
+    refused(await api.set_status(guest, booking_id, "CONFIRMED"), 403, "forbidden")
+    stale = await api.set_status(house, booking_id, "CONFIRMED", headers={"If-Match": '"7"'})
+    refused(stale, 412, "version_conflict")
+    refused(await api.set_status(house, booking_id, "CONFIRMED", bill=bill), 422, "invalid_request")
+    shown = await api.booking(house, booking_id)
+    assert (shown["status"], shown["version"]) == ("BLOCKED", 1)
+
+
+async def test_a_replayed_amendment_shows_the_payment_that_it_made(api, guest, desk):
+    house = await api.restaurant(policy=PER_PERSON)
+    booking_id = (await api.booked(guest, house))["booking_id"]
+    key = {"Idempotency-Key": "three of us"}
+    first = await api.amend(guest, booking_id, party_size=3, headers=key)
+    newest = done(await api.amend(guest, booking_id, party_size=4))
+    assert newest["payment"]["payment_id"] != first.json()["payment"]["payment_id"]
+    await desk.take(newest)
+    again = await api.amend(guest, booking_id, party_size=3, headers=key)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["Idempotency-Replayed"] == "true"
 
 
 async def test_an_amendment_that_costs_more_asks_for_the_difference(api, guest, desk):

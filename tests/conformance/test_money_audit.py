@@ -11,7 +11,7 @@ from domain.booking import BookingStatus
 from domain.currency import decimal_text
 from domain.event import BookingAmended, VendorCreated
 from domain.money import Money
-from domain.payment import Capture, RefundState, capture, closed, opened, refund_known
+from domain.payment import Capture, ChargeState, RefundState, capture, closed, opened, refund_known
 from domain.payment_steps import (
     CloseCheckout,
     OpenCheckout,
@@ -80,7 +80,10 @@ class Desk:
         while (after := self._step(payment, seen, current)) is not None:
             version = payment.settled_version if seen is None else seen.version
             payment = await self.payments.write(payment, after, booking_version=version)
-        again = look_again_at(payment, seen, now=OPENED, every=timedelta(days=36500))
+        # As it stands once the checkouts of what was paid are over: until then the provider is asked once more.
+        charges = [replace(one, closes_at=None) if one.state is ChargeState.PAID else one for one in payment.charges]
+        asked = replace(payment, charges=tuple(charges))
+        again = look_again_at(asked, seen, now=OPENED, every=timedelta(days=36500))
         await self.payments.rest(payment, look_at=again, over=over(payment, seen, current=current))
         return payment
 
@@ -423,7 +426,7 @@ async def test_late_money_is_looked_at_or_a_fault(town, open_database, admin):
     late = await town.desk.receive(town.payments["expired"], town.bookings["expired"], 500, at_rest=False)
     assert await faults(open_database) == {}
     assert await counted(open_database, ON_ITS_WAY) == 1
-    await town.desk.payments.give_up(late.payment_id, "the provider says no")
+    await town.desk.payments.give_up(late, "the provider says no")
     report = await report_of(open_database)
     [told] = [figure.examples for figure in report.figures if figure.name == SETTLED]
     assert str(late.payment_id) in told[0]
@@ -456,7 +459,8 @@ async def test_what_left_for_the_archive_is_settled(town, open_database, admin):
     assert await counted(open_database, DEPARTED) == 3
     await admin.execute("UPDATE payment SET over = false WHERE payment_id = $1", town.payments["late"].payment_id)
     assert await faults(open_database) == {DEPARTED: 1}
-    await town.desk.payments.give_up(town.payments["late"].payment_id, "a person is told already")
+    late = await town.desk.payments.by_id(town.payments["late"].payment_id)
+    await town.desk.payments.give_up(late, "a person is told already")
     assert await faults(open_database) == {}
 
 

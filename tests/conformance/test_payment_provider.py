@@ -134,6 +134,7 @@ async def test_the_message_of_a_capture_says_what_a_look_says(world, provider):
     assert event.kind is ProviderEventKind.CAPTURED
     assert (event.payment_id, event.charge_number) == (asked.payment_id, 1)
     assert (event.capture,) == (await provider.look(asked)).captures
+    assert event.currency == asked.amount.currency
     assert provider.checked(world.signed(body, world.clock()), body, world.clock()) == event.event_id
 
 

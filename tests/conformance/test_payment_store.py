@@ -15,7 +15,7 @@ from domain.payment import Capture, Charge, ChargeState, Refund, RefundState, ca
 from domain.payment_steps import new_payment
 from storage.errors import VersionConflict
 from storage.ledger import Balance, Ledger
-from storage.payment_store import Due, Received, ReferenceTaken
+from storage.payment_store import FIRST_PLACE, Due, Received, ReferenceTaken, Unpaid
 from storage.postgres import Database
 from storage.postgres_inbox import PostgresInbox
 from storage.postgres_payments import PostgresPayments
@@ -302,6 +302,36 @@ async def test_a_change_books_what_it_moves_and_why(store, money):
     ]
 
 
+async def test_a_fee_that_is_known_later_is_kept_and_booked_once(store, money):
+    before = await written(store)
+    without = await store.write(before, paid(before, replace(CAPTURE, fee_minor=0)), booking_version=1)
+    with_fee = await store.write(without, paid(without), booking_version=1)
+    assert with_fee.captures == (CAPTURE,)
+    assert await store.by_id(before.payment_id) == with_fee
+    assert paid(with_fee, replace(CAPTURE, fee_minor=0)) is with_fee
+    other = await store.write(with_fee, opened(with_fee, 1, "ch-1", "https://pay.example.org/1"), booking_version=2)
+    assert await store.by_id(before.payment_id) == other
+    assert other.captures == (CAPTURE,)
+    assert await money.ledger() == [
+        (Movement(MovementKind.CAPTURE, Account.GUEST, Account.PROVIDER, 500, "cap-1"), 1, 2),
+        (Movement(MovementKind.FEE, Account.PROVIDER, Account.FEES, 15, "cap-1"), 1, 3),
+    ]
+
+
+async def test_a_refund_that_fails_after_it_was_done_is_kept_and_made_anew_and_moves_nothing(store, money):
+    before = await written(store)
+    done = replace(paid(before), refunds=(Refund(1, "cap-1", 200, RefundState.DONE, "re-1"),))
+    done = await store.write(before, done, booking_version=2)
+    booked = await money.ledger()
+    failed = await store.write(done, refund_known(done, 1, RefundState.REFUSED, "re-1"), booking_version=1)
+    assert (await store.by_id(before.payment_id)).refunds == (Refund(1, "cap-1", 200, RefundState.REFUSED, "re-1"),)
+    assert [one.payment_id for one in await store.due(soon(), 10)] == [before.payment_id]
+    again = await store.write(failed, refund_known(failed, 1, RefundState.WANTED), booking_version=1)
+    assert (await store.by_id(before.payment_id)).refunds == (Refund(1, "cap-1", 200),)
+    assert await store.by_id(before.payment_id) == again
+    assert await money.ledger() == booked
+
+
 async def test_balances_add_up_by_booking_and_by_vendor(store, money):
     one = await written(store)
     one = await store.write(one, paid(one), booking_version=1)
@@ -404,14 +434,41 @@ async def test_a_nudge_hastens_and_never_delays(store):
 async def test_looks_that_fail_are_counted_until_one_does_not(store):
     payment = await written(store)
     for tries in (1, 2):
-        await store.failed(payment.payment_id, look_at=CLOSES, error="away \0 \ud800")
+        await store.failed(payment, look_at=CLOSES, error="away \0 \ud800")
         assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, tries)]
     assert await due(store, CLOSES - timedelta(seconds=1)) == []
     await store.rest(payment, look_at=CLOSES, over=False)
     assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, 0)]
-    await store.failed(payment.payment_id, look_at=CLOSES, error="away")
+    await store.failed(payment, look_at=CLOSES, error="away")
     await store.write(payment, paid(payment), booking_version=1)
     assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, 0)]
+
+
+@pytest.mark.parametrize("what", ["changed", "nudged"])
+async def test_whoever_looked_before_news_puts_nothing_off(store, what):
+    """A payment that was captured just then is due, whatever went wrong with the look at what it was before."""
+    seen = await written(store)
+    if what == "changed":
+        await store.write(seen, paid(seen), booking_version=1)
+    else:
+        await store.nudge([seen.booking_id])
+    await store.failed(seen, look_at=soon() + timedelta(hours=1), error="away")
+    assert await store.due(soon(), 10) == [Due(seen.payment_id, seen.booking_id, 0)]
+    await store.give_up(seen, "shut")
+    assert await due(store) == [seen.payment_id]
+    assert await store.stuck(10) == []
+
+
+async def test_which_payments_of_a_booking_are_due(store):
+    first = await written(store)
+    second = await store.write(None, replace(wanted(version=7), charges=()), booking_version=7)
+    await written(store, 2)
+    assert await store.due_of(first.booking_id, soon()) == {first.payment_id, second.payment_id}
+    await store.rest(first, look_at=CLOSES, over=False)
+    await store.rest(second, look_at=None, over=False)
+    assert await store.due_of(first.booking_id, CLOSES) == {first.payment_id}
+    assert await store.due_of(first.booking_id, CLOSES - timedelta(seconds=1)) == frozenset()
+    assert await store.due_of(held(3).booking_id, soon()) == frozenset()
 
 
 # What waits for a person
@@ -419,7 +476,7 @@ async def test_looks_that_fail_are_counted_until_one_does_not(store):
 
 async def test_what_was_given_up_waits_for_a_person(store, money):
     payment = await written(store)
-    await store.give_up(payment.payment_id, "the account \0 is shut")
+    await store.give_up(payment, "the account \0 is shut")
     assert await due(store) == []
     [stuck] = await store.stuck(10)
     assert (stuck.payment, stuck.reason) == (payment, "the account \\0 is shut")
@@ -434,12 +491,12 @@ async def test_what_was_given_up_waits_for_a_person(store, money):
 
 async def test_news_of_a_stuck_payment_is_booked_and_looked_at_and_it_stays_with_the_person(store, money):
     payment = await written(store)
-    await store.give_up(payment.payment_id, "shut")
+    await store.give_up(payment, "shut")
     [before] = await store.stuck(10)
     after = await store.write(payment, paid(payment), booking_version=1)
     assert len(await money.ledger()) == 2
     assert await due(store) == [payment.payment_id]
-    await store.give_up(payment.payment_id, "still shut")
+    await store.give_up(after, "still shut")
     [stuck] = await store.stuck(10)
     assert (stuck.payment, stuck.reason, stuck.since) == (after, "still shut", before.since)
     await store.rest(after, look_at=None, over=False)
@@ -448,10 +505,20 @@ async def test_news_of_a_stuck_payment_is_booked_and_looked_at_and_it_stays_with
     assert await store.stuck(10) == []
 
 
+async def test_a_stuck_payment_is_looked_at_again_all_the_same(store):
+    payment = await written(store)
+    await store.give_up(payment, "shut", look_at=CLOSES)
+    assert await due(store, CLOSES - timedelta(seconds=1)) == []
+    assert await due(store, CLOSES) == [payment.payment_id]
+    assert len(await store.stuck(10)) == 1
+    await store.rest(payment, look_at=None, over=False)
+    assert len(await store.stuck(10)) == 1
+
+
 async def test_the_longest_stuck_come_first(store):
     payments = [await written(store, number) for number in (1, 2, 3)]
     for index in (2, 0, 1):
-        await store.give_up(payments[index].payment_id, "shut")
+        await store.give_up(payments[index], "shut")
     stuck = [one.payment.payment_id for one in await store.stuck(2)]
     assert stuck == [payments[2].payment_id, payments[0].payment_id]
 
@@ -512,18 +579,27 @@ async def test_bookings_without_the_payment_that_they_want(store, money, made, p
         await store.write(None, new, booking_version=number)
     known = await store.of_booking(made.booking_id)
     assert (new_payment(made, known, "sandbox", CREATED) is not None) is lacking
-    assert list(await store.without_payment(LATER, 10)) == ([made.booking_id] if lacking else [])
+    found = await store.without_payment(LATER, 10)
+    assert found == Unpaid([made.booking_id] if lacking else [], None)
 
 
-async def test_who_is_without_payment_is_asked_of_a_stretch_of_time(store, money):
-    made = [held(number, updated_at=OPENED + timedelta(minutes=number)) for number in (1, 2, 3)]
-    await money.booked(*reversed(made))
+async def test_who_is_without_payment_is_asked_page_by_page(store, money):
+    """By when they changed last, two of them at the same moment; a page is full though its bookings lack nothing."""
+    at = [OPENED + timedelta(minutes=minutes) for minutes in (1, 2, 2, 3)]
+    made = [held(number, updated_at=changed) for number, changed in enumerate(at, 1)]
+    made[1:3] = sorted(made[1:3], key=lambda one: one.booking_id)
+    await money.booked(*reversed(made), held(9, status=BookingStatus.CANCELLED), replace(held(10), terms=Terms()))
     ids = [one.booking_id for one in made]
-    at = [one.updated_at for one in made]
-    assert list(await store.without_payment(LATER, 10)) == ids
-    assert list(await store.without_payment(LATER, 2)) == ids[:2]
-    assert list(await store.without_payment(at[2], 10)) == ids[:2]
-    assert list(await store.without_payment(LATER, 10, changed_since=at[1])) == ids[1:]
+    assert await store.without_payment(LATER, 10) == Unpaid(ids, None)
+    assert await store.without_payment(LATER, 4) == Unpaid(ids, (at[3], ids[3]))
+    assert await store.without_payment(LATER, 2) == Unpaid(ids[:2], (at[1], ids[1]))
+    assert await store.without_payment(LATER, 2, after=(at[1], ids[1])) == Unpaid(ids[2:], (at[3], ids[3]))
+    assert await store.without_payment(LATER, 2, after=(at[3], ids[3])) == Unpaid([], None)
+    assert await store.without_payment(at[3], 10) == Unpaid(ids[:3], None)
+    assert await store.without_payment(LATER, 10, after=(at[1], FIRST_PLACE[1])) == Unpaid(ids[1:], None)
+    for one in made[:2]:
+        await store.write(None, new_payment(one, (), "sandbox", CREATED), booking_version=1)
+    assert await store.without_payment(LATER, 2) == Unpaid([], (at[1], ids[1]))
 
 
 @pytest.mark.parametrize(
@@ -552,7 +628,7 @@ async def test_bookings_that_moved_on_from_their_payment(store, money, changes, 
     assert await store.unnoticed(OPENED, 10) == []
     await store.rest(payment, look_at=None, over=False)
     assert await store.unnoticed(soon(), 10) == expected
-    await store.give_up(payment.payment_id, "a person has it")
+    await store.give_up(payment, "a person has it")
     assert await store.unnoticed(soon(), 10) == []
     await store.retry(payment.payment_id)
     [payment] = await store.of_booking(changed.booking_id)

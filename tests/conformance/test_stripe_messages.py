@@ -26,17 +26,17 @@ def _refund(event_id: str, state: RefundState, detail: str = "") -> ProviderEven
     return ProviderEvent(event_id, REFUND, PAYMENT, refund_number=1, refund=seen)
 
 
-def _captured(event_id: str, amount_minor: int, fee_minor: int = 0) -> ProviderEvent:
+def _captured(event_id: str, amount_minor: int, fee_minor: int = 0, currency: str = "EUR") -> ProviderEvent:
     """Stripe's message names no fee: the charge is to be looked at for it."""
     capture = Capture("pi_3SxHoldfast0001", 1, amount_minor, fee_minor)
-    return ProviderEvent(event_id, CAPTURED, PAYMENT, 1, capture, tells_all=fee_minor > 0)
+    return ProviderEvent(event_id, CAPTURED, PAYMENT, 1, capture, currency, tells_all=fee_minor > 0)
 
 
 UNDERSTOOD = {
     "payment_intent.succeeded": _captured("evt_3SxHoldfast0001", 2500),
     "payment_intent.succeeded-with-fee": _captured("evt_3SxHoldfast0002", 2500, 63),
     "payment_intent.succeeded-of-another-shop": ProviderEvent("evt_3SxHoldfast0003", OTHER),
-    "payment_intent.succeeded-in-yen": _captured("evt_3SxHoldfast0004", 3000),
+    "payment_intent.succeeded-in-yen": _captured("evt_3SxHoldfast0004", 3000, currency="JPY"),
     "payment_intent.payment_failed": ProviderEvent("evt_3SxHoldfast0005", DECLINED, PAYMENT, 1),
     "payment_intent.created": ProviderEvent("evt_3SxHoldfast0006", OTHER),
     "checkout.session.completed": ProviderEvent("evt_1SxHoldfast0007", OTHER),

@@ -1,5 +1,6 @@
 """What is Stripe's own: its keys and what it forgets, its pages, the lines of its account, and what must not be seen."""
 
+import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -208,6 +209,46 @@ async def test_a_refund_whose_answer_was_lost_is_not_made_twice_even_after_strip
     seen = await world.provider.refund(part)
     assert list(world.stripe.refunds) == [seen.provider_ref]
     assert seen.state is RefundState.DONE
+
+
+async def test_a_refund_that_failed_is_made_anew_under_another_key_and_that_one_only_once(world: World) -> None:
+    asked, reference = await world.paid(charge())
+    whole = refund(asked, reference)
+    names = []
+    for tries in range(1, 4):
+        seen = await world.provider.refund(whole)
+        assert await world.provider.refund(whole) == seen
+        names.append(seen.provider_ref)
+        keys = [key for method, path, _, key in world.stripe.asked if (method, path) == ("POST", "/v1/refunds")]
+        assert keys[-1] == (whole.key if tries == 1 else f"{whole.key}/{tries}")
+        assert len(keys) == tries
+        world.stripe.fail_refund(seen.provider_ref)
+        known = await world.provider.refund(replace(whole, provider_ref=seen.provider_ref))
+        assert known.state is RefundState.REFUSED
+    assert list(world.stripe.refunds) == names
+    told = [world.provider.understood(json.dumps(event).encode()) for event in world.stripe.events]
+    assert [event.refund and event.refund.provider_ref for event in told if event.refund] == names
+
+
+async def test_a_refund_made_anew_whose_answer_was_lost_is_found_behind_the_one_that_failed(world: World) -> None:
+    asked, reference = await world.paid(charge())
+    whole = refund(asked, reference)
+    world.stripe.fail_refund((await world.provider.refund(whole)).provider_ref)
+    world.stripe.faults += [lambda _request, answer: answer(), lost_answer]
+    with pytest.raises(StoreUnavailable):
+        await world.provider.refund(whole)
+    world.stripe.forget_keys()
+    seen = await world.provider.refund(whole)
+    assert seen.state is RefundState.DONE
+    assert len(world.stripe.refunds) == 2
+
+
+async def test_money_in_another_currency_is_not_taken_for_ours(world: World) -> None:
+    asked, _ = await world.paid(charge())
+    next(iter(world.stripe.intents.values()))["currency"] = "usd"
+    for call in (world.provider.look, world.provider.close):
+        with pytest.raises(ProviderRefused, match=r"EUR.*USD"):
+            await call(asked)
 
 
 async def test_the_refund_is_found_among_many(world: World) -> None:

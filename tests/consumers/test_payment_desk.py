@@ -10,11 +10,13 @@ from actors.outcome import Done, Trouble, Unavailable
 from consumers.event import BookingHappened
 from consumers.payment_look import TRIES_MAX
 from consumers.payment_messages import TRIES_MAX as MESSAGE_TRIES_MAX
-from domain.payment import ChargeState, RefundState
+from domain.payment import Capture, ChargeState, RefundState, capture, refund_known
 from domain.rejection import Reason, Rejection
 from domain.vendor import Policy
 from storage.errors import StoreUnavailable, VersionConflict
 from storage.event_log import Topic
+from storage.payment_provider import RefundSeen
+from storage.sandbox_messages import captured_body, refund_body
 from tests.consumers.paying import DEPOSIT, HOLD_SECONDS, SWEEP, Crash, Fragile, Paying, Trips, by_hand
 from tests.domain.desk import GUEST, SYSTEM
 
@@ -41,8 +43,12 @@ async def test_what_was_paid_is_confirmed(paying, held):
     assert paying.now(held).deposit_paid
     assert paying.moved(held) == [("capture", DEPOSIT)]
     assert paying.notes.noted == [paying.now(held)]
-    assert paying.row(held).look_at is None
+    closes_at = paying.payment(held).charges[0].closes_at
+    assert paying.row(held).look_at > closes_at
     assert not paying.row(held).over
+    paying.clock.now = closes_at
+    await paying.wait(HOLD_SECONDS)
+    assert paying.row(held).look_at is None
     [command] = paying.shard.asked
     assert (command.caller, command.expected_version) == (SYSTEM, 1)
 
@@ -110,8 +116,9 @@ async def test_an_end_that_nobody_told_of_but_the_event(paying, held):
 async def test_the_desk_does_not_look_again_at_what_it_had_confirmed_itself(paying, held):
     await paying.pay(held)
     await paying.work()
+    look_at = paying.row(held).look_at
     await paying.tell(paying.now(held))
-    assert paying.row(held).look_at is None
+    assert paying.row(held).look_at == look_at
 
 
 async def test_a_waived_deposit_is_asked_for_no_longer_though_only_the_event_tells(paying, held):
@@ -202,6 +209,20 @@ async def test_paid_twice_goes_back_once(paying, held):
     paying.money_is_where_it_belongs()
 
 
+async def test_paid_a_second_time_and_the_message_lost(paying, held):
+    """The checkout is asked about once after its end, and not again."""
+    await paying.pay(held)
+    await paying.work()
+    await paying.pay(held, told=False)
+    await paying.wait(HOLD_SECONDS)
+    assert paying.provider.refunded_minor() == DEPOSIT
+    assert (paying.status(held), paying.payment(held).net_minor) == ("CONFIRMED", DEPOSIT)
+    paying.money_is_where_it_belongs()
+    asked = paying.provider.calls["look"]
+    await paying.wait(24 * 3600)
+    assert paying.provider.calls["look"] == asked
+
+
 async def test_an_amended_hold_has_another_payment_and_the_old_ones_money_goes_back(paying, held):
     old = paying.payment(held)
     await paying.amend(held, party_size=4)
@@ -263,6 +284,35 @@ async def test_a_slow_refund_of_which_the_message_is_lost(paying, held):
     paying.provider.finish_refunds()
     await paying.wait(60)
     assert paying.shown(held) == "refunded"
+
+
+async def test_what_was_replaced_long_ago_is_left_alone(paying, held, monkeypatch):
+    """However often a hold was amended, one look at it is one at its last payment."""
+    for party in (3, 4, 5, 6, 7, 8) * 3:
+        await paying.amend(held, party_size=party)
+    await paying.wait(20)
+    assert {charge.state for one in paying.payments(held)[:-1] for charge in one.charges} == {ChargeState.CLOSED}
+    rests = []
+    rest = paying.store.rest
+
+    async def counted(payment, **more):
+        rests.append(payment.payment_id)
+        await rest(payment, **more)
+
+    monkeypatch.setattr(paying.store, "rest", counted)
+    paying.start()
+    await paying.wait(60)
+    assert 10 < len(rests) < 15
+    assert set(rests) == {paying.payment(held).payment_id}
+
+
+async def test_late_money_for_what_was_replaced_long_ago_is_asked_for_after_its_end(paying, held):
+    old = paying.payment(held)
+    await paying.amend(held, party_size=4)
+    await paying.wait(20)
+    paying.provider.pay(old.payment_id)
+    await paying.wait(HOLD_SECONDS + 30)
+    assert paying.provider.refunded_minor() == DEPOSIT
 
 
 # Whom nobody expects to hear of money
@@ -342,6 +392,44 @@ async def test_a_provider_that_is_away_fails_no_hold(paying):
     assert paying.status(held) == "CONFIRMED"
 
 
+@pytest.mark.parametrize("seconds", [10, 74, 300, HOLD_SECONDS - 40])
+async def test_a_paid_hold_is_not_lost_while_the_desk_waits_for_a_provider(paying, held, seconds):
+    """Its message is lost, and the provider comes back just before the hold ends: the next look is in time for it."""
+    await paying.wait(HOLD_SECONDS - 20 - seconds)
+    await paying.pay(held, told=False)
+    paying.provider.away = True
+    await paying.wait(seconds)
+    paying.provider.away = False
+    await paying.wait(SWEEP.total_seconds() + 1)
+    assert paying.status(held) == "CONFIRMED"
+
+
+@pytest.mark.parametrize("seconds", [74, HOLD_SECONDS - 40])
+async def test_nor_while_its_shard_is_away(paying, held, seconds, monkeypatch):
+    await paying.wait(HOLD_SECONDS - 20 - seconds)
+
+    async def away(_booking_id):
+        return Unavailable(Trouble.SHARD_MOVING, "on the move")
+
+    monkeypatch.setattr(paying.shard, "booking", away)
+    paying.start()
+    await paying.pay(held)
+    await paying.wait(seconds)
+    monkeypatch.undo()
+    paying.start()
+    await paying.wait(SWEEP.total_seconds() + 1)
+    assert paying.status(held) == "CONFIRMED"
+
+
+async def test_who_waits_for_no_seat_is_tried_ever_less_often(paying, held):
+    await paying.pay(held)
+    await paying.work()
+    paying.provider.away = True
+    await paying.mark(held, "AVAILED")
+    await paying.wait(200)
+    assert paying.row(held).look_at - paying.clock() > SWEEP
+
+
 async def test_refunds_wait_for_a_provider_that_is_away_for_a_day(paying, held):
     await paying.pay(held)
     await paying.work()
@@ -370,6 +458,155 @@ async def test_a_refused_refund_is_given_to_a_person(paying, held):
     await paying.work()
     assert len(await paying.store.stuck(10)) == 1
     assert paying.provider.calls["refund"] == 1
+
+
+async def a_refund(paying, held):
+    """A deposit that is back with its guest, and the payment."""
+    await paying.pay(held)
+    await paying.work()
+    await paying.mark(held, "AVAILED")
+    await paying.work()
+    assert paying.shown(held) == "refunded"
+    return paying.payment(held)
+
+
+async def retried(paying, payment):
+    """As `holdfast payments retry` does it."""
+    before = await paying.store.by_id(payment.payment_id)
+    await paying.store.write(before, refund_known(before, 1, RefundState.WANTED), booking_version=before.number)
+    await paying.store.retry(payment.payment_id)
+
+
+async def test_a_refund_that_a_bank_sends_back_is_given_to_a_person_who_has_it_made_anew(paying, held):
+    payment = await a_refund(paying, held)
+    booked = paying.moved(held)
+    await paying.deliver(paying.provider.fail_refund(payment.payment_id))
+    await paying.work()
+    [stuck] = await paying.store.stuck(10)
+    assert stuck.payment.refunds[0].state is RefundState.REFUSED
+    assert paying.shown(held) == "refund_pending"
+    assert not paying.row(held).over
+    # What comes now of the time before is no news, nor is anything asked by itself.
+    done = paying.provider.refunds[f"{payment.payment_id}/refund/1"].asked
+    late = RefundSeen(stuck.payment.refunds[0].provider_ref, RefundState.DONE)
+    await paying.inbox.put(paying.provider.name, "late", refund_body("late", *done_of(done), late))
+    await paying.wait(3600)
+    assert len(await paying.store.stuck(10)) == 1
+    assert paying.provider.calls["refund"] == 1
+    await retried(paying, payment)
+    await paying.work()
+    assert await paying.store.stuck(10) == []
+    again = paying.payment(held).refunds[0]
+    assert (again.state, paying.shown(held)) == (RefundState.DONE, "refunded")
+    assert again.provider_ref != late.provider_ref
+    for number, state in enumerate((RefundState.DONE, RefundState.REFUSED)):
+        stale = refund_body(f"stale{number}", *done_of(done), replace(late, state=state))
+        await paying.inbox.put(paying.provider.name, f"stale{number}", stale)
+    await paying.work()
+    assert paying.payment(held).refunds == (again,)
+    assert paying.moved(held) == booked
+    paying.money_is_where_it_belongs()
+
+
+def done_of(asked):
+    return asked.payment_id, asked.booking_id, asked.number
+
+
+async def test_of_a_refund_that_is_made_anew_old_messages_say_nothing(paying, held):
+    payment = await a_refund(paying, held)
+    await paying.deliver(paying.provider.fail_refund(payment.payment_id))
+    await paying.work()
+    old = paying.payment(held).refunds[0].provider_ref
+    paying.provider.away = True
+    await retried(paying, payment)
+    for number, state in enumerate((RefundState.DONE, RefundState.REFUSED)):
+        body = refund_body(f"old{number}", payment.payment_id, payment.booking_id, 1, RefundSeen(old, state))
+        await paying.inbox.put(paying.provider.name, f"old{number}", body)
+    await paying.work()
+    assert paying.payment(held).refunds[0].state is RefundState.WANTED
+    paying.provider.away = False
+    await paying.wait(600)
+    assert paying.shown(held) == "refunded"
+    assert paying.payment(held).refunds[0].provider_ref != old
+    paying.money_is_where_it_belongs()
+
+
+async def test_a_message_that_is_quicker_than_the_answer_has_the_provider_asked_at_once(paying, held):
+    """The desk died with the answer; the refund is slow, and its message comes while we know no name of it."""
+    paying.provider.slow_refunds = True
+    await paying.pay(held)
+    await paying.work()
+    await paying.mark(held, "AVAILED")
+    await paying.work()
+    row = paying.row(held)
+    row.payment = replace(
+        row.payment, refunds=(replace(row.payment.refunds[0], state=RefundState.WANTED, provider_ref=None),)
+    )
+    row.look_at = paying.clock() + timedelta(days=1)
+    await paying.deliver(*paying.provider.finish_refunds())
+    await paying.work()
+    assert paying.shown(held) == "refunded"
+
+
+async def test_a_stuck_payment_with_an_open_charge_is_looked_at_all_the_same(paying, held):
+    """Its refund is refused; the guest still pays the difference that another amendment asks for, and the message is lost."""
+    await paying.pay(held)
+    await paying.work()
+    paying.provider.refuses.add("refund")
+    await paying.amend(held, party_size=1)
+    await paying.work()
+    assert len(await paying.store.stuck(10)) == 1
+    await paying.amend(held, party_size=3)
+    await paying.work()
+    assert len(await paying.store.stuck(10)) == 1
+    await paying.pay(held, 2, told=False)
+    await paying.wait(600)
+    assert paying.payment(held).net_minor == DEPOSIT * 3 // 2
+    assert len(await paying.store.stuck(10)) == 1
+    assert paying.provider.calls["refund"] == 1
+
+
+async def test_money_for_an_ended_hold_is_no_secret_because_its_payment_is_stuck(paying, held):
+    """Its refund is refused; what was paid once more and nobody told of is asked for once the checkout is over."""
+    await paying.pay(held)
+    await paying.work()
+    paying.provider.refuses.add("refund")
+    await paying.mark(held, "CANCELLED")
+    await paying.work()
+    assert len(await paying.store.stuck(10)) == 1
+    await paying.pay(held, told=False)
+    await paying.wait(2 * HOLD_SECONDS)
+    assert paying.payment(held).captured_minor == 2 * DEPOSIT
+    assert paying.row(held).look_at is None
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+async def test_money_that_comes_while_a_look_ends_badly_is_looked_at(paying, held, stuck, monkeypatch):
+    """The capture wrote down that it is due: that is not to be put off."""
+    others = []
+
+    async def overtaken(*_args):
+        payment = paying.payment(held)
+        received = Capture("came-just-then", 1, DEPOSIT)
+        others.append(await paying.store.write(payment, capture(payment, received), booking_version=1))
+        raise ZeroDivisionError("a bug") if stuck else StoreUnavailable("away")
+
+    monkeypatch.setattr(paying.provider, "look", overtaken)
+    paying.clock.advance(seconds=SWEEP.total_seconds() + 1)
+    await paying.looks.look(held.booking_id, TRIES_MAX)
+    assert len(others) == 1
+    assert paying.row(held).look_at == paying.clock()
+    assert await paying.store.stuck(10) == []
+
+
+async def test_what_fails_after_a_step_was_written_is_put_off_too(paying, held):
+    """The look that fails names the payment as it left it, not as it found it."""
+    paying.provider.away = True
+    await paying.mark(held, "CANCELLED")
+    await paying.store.nudge([held.booking_id])
+    await paying.looks.look(held.booking_id, 3)
+    assert paying.row(held).look_at > paying.clock()
+    assert paying.row(held).tries > 0
 
 
 async def test_a_charge_that_the_provider_will_not_open_is_given_to_a_person_and_ends_with_the_hold(paying):
@@ -525,6 +762,20 @@ async def test_a_message_that_makes_no_sense_is_shown_at_once(paying):
     assert [stuck.message.event_id for stuck in await paying.inbox.stuck(10)] == ["1", "2"]
 
 
+async def test_money_in_another_currency_is_not_booked_and_shown_at_once(paying, held):
+    await paying.work()
+    payment = paying.payment(held)
+    body = captured_body("dollars", payment.payment_id, held.booking_id, Capture("cap-usd", 1, DEPOSIT), "USD")
+    await paying.inbox.put(paying.provider.name, "dollars", body)
+    await paying.work()
+    [stuck] = await paying.inbox.stuck(10)
+    assert (stuck.message.event_id, stuck.message.tries) == ("dollars", 1)
+    assert payment.currency in stuck.error
+    assert "USD" in stuck.error
+    assert paying.moved(held) == []
+    assert (paying.status(held), paying.shown(held)) == ("BLOCKED", "pending")
+
+
 async def test_a_message_that_breaks_us_is_tried_again_and_holds_up_no_other(paying, held, monkeypatch):
     other = await paying.hold()
     broken = paying.payment(held).payment_id
@@ -621,7 +872,7 @@ async def heal(paying):
     for _ in range(2):
         paying.clock.advance(seconds=SWEEP.total_seconds())
         older_than = paying.clock() - timedelta(seconds=1)
-        lacking = await paying.store.without_payment(older_than, 10)
+        lacking = (await paying.store.without_payment(older_than, 10)).booking_ids
         for booking_id in {*lacking, *await paying.store.unnoticed(older_than, 10)}:
             await paying.looks.look(booking_id)
         await paying.work()
@@ -704,3 +955,21 @@ async def test_a_seat_does_not_wait_for_a_fee(paying, held):
     await paying.work()
     assert paying.moved(held) == [("capture", DEPOSIT)]
     assert paying.status(held) == "CONFIRMED"
+
+
+async def test_a_fee_that_was_learned_after_its_money_is_booked_then(paying, held):
+    paying.provider.fee_basis_points = 300
+    await paying.work()
+    told = await paying.pay(held, told=False)
+    understood = paying.provider.understood
+    _without_fee(paying.provider)
+    paying.provider.away = True
+    await paying.deliver(*told)
+    await paying.work()
+    assert paying.moved(held) == [("capture", DEPOSIT)]
+    paying.provider.away = False
+    paying.provider.understood = understood
+    body = paying.provider.messages[told[0]]
+    await paying.inbox.put(paying.provider.name, "again", body)
+    await paying.work()
+    assert paying.moved(held) == [("capture", DEPOSIT), ("fee", DEPOSIT * 3 // 100)]

@@ -1,13 +1,17 @@
 """The sweeper: what a crash left between a commit and its telling is found by itself, and events only say *look*."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
+from consumers import payment_sweeper
 from consumers.payment_sweeper import PaymentSweeper
 from domain.payment import PAYABLE
-from tests.consumers.paying import SWEEP, Paying
+from storage.errors import StoreUnavailable
+from storage.payment_store import FIRST_PLACE
+from tests.consumers.paying import HOLD_SECONDS, SWEEP, Paying
 
 KEEP = timedelta(days=30)
 
@@ -118,3 +122,93 @@ async def test_it_goes_on_where_the_database_was_away(paying, desk, sweeper):
     sweeper.stop()
     await task
     assert sweeper.state.state == "left"
+
+
+class Slow(StoreUnavailable):
+    """As a statement that takes too long."""
+
+
+async def test_what_changed_lately_is_found_though_the_whole_sweep_fails(paying, desk, sweeper, monkeypatch):
+    """Nor do the ends that nobody noticed wait for it, nor what is to be forgotten; and it is not tried at once again."""
+    lost = await paying.hold()
+    await paying.pay(lost)
+    await paying.wait(2 * HOLD_SECONDS)
+    paying.house.mark(paying.now(lost), "CANCELLED")
+    paying.clock.advance(days=31)
+    paying.house.now = paying.clock()
+    held = paying.house.booked("24T19:00")
+    paying.clock.advance(seconds=SWEEP.total_seconds() + 1)
+    without_payment, tried = paying.store.without_payment, []
+
+    async def slow(older_than, bookings_max, *, after=FIRST_PLACE):
+        if after == FIRST_PLACE:
+            tried.append(1)
+            raise Slow
+        return await without_payment(older_than, bookings_max, after=after)
+
+    monkeypatch.setattr(paying.store, "without_payment", slow)
+    for _ in range(3):
+        with suppress(Slow):
+            await sweeper.sweep()
+    assert len(tried) == 1
+    assert set(desk.asked) == {held.booking_id, lost.booking_id}
+    assert paying.inbox.letters == {}
+    assert sweeper.state.handled == 4
+
+
+@pytest.fixture
+def in_small_pages(monkeypatch):
+    monkeypatch.setattr(payment_sweeper, "_PAGE", 2)
+    monkeypatch.setattr(payment_sweeper, "_FOUND_MAX", 3)
+
+
+async def booked(paying, count):
+    made = []
+    for _ in range(count):
+        paying.clock.advance(seconds=1)
+        paying.house.now = paying.clock()
+        made.append(paying.house.booked("24T19:00").booking_id)
+    return made
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_a_whole_sweep_goes_on_where_the_desk_had_enough(paying, desk, sweeper):
+    made = await booked(paying, 7)
+    paying.clock.advance(seconds=300)
+    assert await sweeper.sweep() == 4
+    assert desk.asked == made[:4]
+    assert await sweeper.sweep() == 3
+    assert desk.asked == made
+    assert await sweeper.sweep() == 0
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_what_changed_lately_is_found_however_much_it_is(paying, desk, sweeper):
+    await booked(paying, 7)
+    paying.clock.advance(seconds=SWEEP.total_seconds() + 1)
+    assert await sweeper.sweep() == 7
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_a_whole_sweep_goes_on_where_it_broke_off(paying, desk, sweeper, monkeypatch):
+    for _ in range(4):  # these lack nothing
+        paying.clock.advance(seconds=1)
+        paying.house.now = paying.clock()
+        await paying.hold()
+    lacking = await booked(paying, 1)
+    paying.clock.advance(seconds=300)
+    without_payment, places = paying.store.without_payment, []
+
+    async def breaking(older_than, bookings_max, *, after=FIRST_PLACE):
+        places.append(after)
+        if len(places) == 3:
+            raise Slow
+        return await without_payment(older_than, bookings_max, after=after)
+
+    monkeypatch.setattr(paying.store, "without_payment", breaking)
+    with pytest.raises(Slow):
+        await sweeper.sweep()
+    monkeypatch.setattr(sweeper, "_whole_at", float("-inf"))
+    assert await sweeper.sweep() == 1
+    assert desk.asked == lacking
+    assert places[4] == places[2]

@@ -121,12 +121,18 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.desk.bookings[booking_id] == before
         else:
             deposit, _ = self.asked[booking_id]
-            if outcome.terms.deposit != deposit:
+            now, then = (
+                (booking.party_size, booking.starts_at, booking.ends_at, len(booking.seats))
+                for booking in (outcome, before)
+            )
+            moved = now != then
+            unpaid = before.status is BookingStatus.BLOCKED and self.became[booking_id] == "open"
+            if outcome.terms.deposit != deposit or (moved and unpaid and deposit is not None):
                 self.asked[booking_id] = (outcome.terms.deposit, outcome.version)
                 if before.status is BookingStatus.BLOCKED:
                     self.became[booking_id] = "open"
             assert not self.pairs(outcome) & others, "sold twice"
-            if outcome.party_size != before.party_size or outcome.starts_at != before.starts_at:
+            if moved:
                 self.fits(outcome)
 
     @rule(booking_id=Bookings, status=st.sampled_from(["CONFIRMED", "CANCELLED", "AVAILED", "NO_SHOW"]))

@@ -29,6 +29,7 @@ from domain.payment import (
     opened,
     payment_id_of,
     refund_known,
+    refund_told,
     status_of,
 )
 from domain.payment_steps import (
@@ -260,15 +261,78 @@ def test_a_refund_is_pending_until_the_provider_has_done_it(
     assert over(done, act.booking, current=True)
 
 
-def test_a_refund_that_is_done_stays_done_whatever_is_told_afterwards() -> None:
+WANTED, SENT, DONE, REFUSED = RefundState
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "ref", "after"),
+    [
+        *[
+            (Refund(1, "c1", 5, DONE, "re_1"), state, ref, None)
+            for state in (WANTED, SENT, DONE)
+            for ref in (None, "re_1")
+        ],
+        *[(Refund(1, "c1", 5, DONE, "re_1"), REFUSED, ref, None) for ref in (None, "re_0")],
+        # A bank sends it back days later; what is told of it afterwards is older.
+        (Refund(1, "c1", 5, DONE, "re_1"), REFUSED, "re_1", Refund(1, "c1", 5, REFUSED, "re_1")),
+        *[(Refund(1, "c1", 5, REFUSED, "re_1"), state, "re_1", None) for state in (SENT, DONE, REFUSED)],
+        # A person has it made anew, or has settled it otherwise.
+        (Refund(1, "c1", 5, REFUSED, "re_1"), WANTED, None, Refund(1, "c1", 5)),
+        (Refund(1, "c1", 5, REFUSED, "re_1"), DONE, "by hand: x", Refund(1, "c1", 5, DONE, "by hand: x")),
+        (Refund(1, "c1", 5, DONE, "by hand: x"), REFUSED, "re_1", None),
+        (Refund(1, "c1", 5, SENT, "re_1"), WANTED, None, None),
+        (Refund(1, "c1", 5), SENT, "re_2", Refund(1, "c1", 5, SENT, "re_2")),
+        (Refund(1, "c1", 5), REFUSED, None, Refund(1, "c1", 5, REFUSED)),
+    ],
+)
+def test_what_becomes_of_a_refund(before: Refund, state: RefundState, ref: str | None, after: Refund | None) -> None:
+    """`after` is None where nothing changes."""
+    payment = replace(asked(booked()), captures=(money(),), refunds=(before,))
+    known = refund_known(payment, 1, state, ref)
+    assert known.refunds == (after or before,)
+    assert (known is payment) == (after is None)
+    assert movements(payment, known) == (), "the ledger booked it when it was decided"
+    with pytest.raises(KeyError):
+        refund_known(payment, 2, state, ref)
+
+
+def test_a_refund_that_fails_after_it_was_done_is_pending_again_and_the_booking_is_not_over() -> None:
     act = paid()
     act.mark("CANCELLED", by=GUEST)
     payment = act.till.current(act.booking_id)
-    assert payment.refunds[0].state is RefundState.DONE
-    for state in RefundState:
-        assert refund_known(payment, 1, state) is payment
+    name = payment.refunds[0].provider_ref
+    assert over(payment, act.booking, current=True)
+    failed = refund_known(payment, 1, REFUSED, name)
+    assert (failed.refunded_minor, failed.net_minor) == (0, payment.net_minor)
+    assert status_of(failed, act.booking, current=True) == "refund_pending"
+    assert not over(failed, act.booking, current=True)
+    assert next_step(failed, act.booking, current=True, now=NOW) is None
+    again = refund_known(failed, 1, WANTED)
+    assert next_step(again, act.booking, current=True, now=NOW) == SendRefund(again.refunds[0])
+
+
+@pytest.mark.parametrize("known", [None, "re_2"])
+@pytest.mark.parametrize("state", [SENT, DONE, REFUSED])
+def test_a_message_about_a_try_that_failed_before_says_nothing_of_this_one(
+    known: str | None, state: RefundState
+) -> None:
+    refund = Refund(1, "c1", 5, WANTED if known is None else SENT, known)
+    payment = replace(asked(booked()), captures=(money(),), refunds=(refund,))
+    assert refund_told(payment, 1, state, "re_1") is payment
     with pytest.raises(KeyError):
-        refund_known(payment, 2, RefundState.DONE)
+        refund_told(payment, 2, state, "re_1")
+    if known is not None:
+        assert refund_told(payment, 1, state, known).refunds == (replace(refund, state=state),)
+
+
+def test_a_fee_may_be_known_later_than_its_money_and_is_booked_once() -> None:
+    before = capture(asked(booked()), money())
+    after = capture(before, money(fee=60))
+    assert after == replace(before, captures=(money(fee=60),))
+    assert movements(before, after) == (Movement(MovementKind.FEE, Account.PROVIDER, Account.FEES, 60, "c1"),)
+    for later in (money(), money(fee=60), money(fee=90)):
+        assert capture(after, later) is after
+    assert movements(None, after) == (*movements(None, before), *movements(before, after))
 
 
 def test_what_the_provider_says_of_a_refund_is_known_once() -> None:
@@ -520,7 +584,8 @@ def test_what_was_paid_too_much_goes_back_where_it_came_from() -> None:
     ]
     assert [refund.number for refund in refunds] == [1, 2]
     act.mark("CANCELLED", by=GUEST)
-    assert act.till.current(act.booking_id).refunds[2:] == (Refund(3, captures[0].reference, 1001, RefundState.DONE),)
+    [rest] = act.till.current(act.booking_id).refunds[2:]
+    assert rest == Refund(3, captures[0].reference, 1001, RefundState.DONE, rest.provider_ref)
 
 
 EVERY = timedelta(minutes=2)
@@ -539,8 +604,8 @@ CLOSES = NOW + timedelta(seconds=570)
         ("closing", 580, NOW + timedelta(seconds=580) + EVERY),
         ("closed", 580, CLOSES + EVERY),
         ("closed", 1000, NOW + timedelta(seconds=1000) + EVERY),
-        ("paid", 0, ENDS + EVERY),
-        ("paid", 660, NOW + timedelta(seconds=660) + EVERY),
+        ("paid", 0, CLOSES + EVERY),
+        ("paid", 690, NOW + timedelta(seconds=690) + EVERY),
     ],
 )
 def test_when_a_hold_is_looked_at_again(state: str, seconds: int, look_at: datetime) -> None:
@@ -552,8 +617,12 @@ def test_when_a_hold_is_looked_at_again(state: str, seconds: int, look_at: datet
 
 
 def test_what_only_news_can_change_is_left_alone() -> None:
+    """Once its checkout is over: somebody may have paid a second time, and the message be lost."""
     act = paid()
-    now = act.desk.now
+    payment = act.till.current(act.booking_id)
+    asked_at = payment.charges[0].closes_at + EVERY
+    assert look_again_at(payment, act.booking, now=act.desk.now, every=EVERY) == asked_at
+    now = asked_at
     assert look_again_at(act.till.current(act.booking_id), act.booking, now=now, every=EVERY) is None
     act.desk.mark(act.booking, "CANCELLED")
     wanted = written(act.till.current(act.booking_id), act.booking)

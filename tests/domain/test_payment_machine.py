@@ -241,15 +241,34 @@ class MoneyMachine(RuleBasedStateMachine):
     def look(self, pick: int) -> None:
         self.till.finish(self.booking(pick).booking_id)
 
+    @precondition(lambda self: self.till.provider.refunds)
+    @rule(which=picks)
+    def refund_fails(self, which: int) -> None:
+        refunds = list(self.till.provider.refunds)
+        self.till.provider.fail(*refunds[which % len(refunds)])
+
+    @rule(which=picks)
+    def retry(self, which: int) -> None:
+        payments = list(self.till.books.payments)
+        if payments:
+            self.till.retry(payments[which % len(payments)])
+
     @rule()
     def sweep(self) -> None:
-        """Everybody is there again, holds that are over end, and each payment is looked at once."""
+        """Everybody is there again, holds that are over end, and each payment is looked at once.
+
+        Before that everybody knows which refunds have failed, and a person has them made anew.
+        """
         self.till.provider.away = self.till.provider.slow = False
         for worker in self.workers:
             for steps, _ in enumerate(worker):
                 assert steps < STEPS_MAX
         self.workers.clear()
         self.expire()
+        for message in list(self.till.provider.failed()):
+            self.till.deliver(message)
+        for payment_id in list(self.till.books.payments):
+            self.till.retry(payment_id)
         for booking_id in self.till.desk.bookings:
             for steps, _ in enumerate(self.till.look(booking_id, asking=True)):
                 assert steps < STEPS_MAX
@@ -277,7 +296,8 @@ class MoneyMachine(RuleBasedStateMachine):
             assert moved[MovementKind.REFUND] == payment.refunded_minor + payment.refunding_minor
             assert payment.net_minor >= payment.kept_minor >= 0
             assert payment.captured_minor <= self.till.provider.captured(payment.payment_id)
-            assert payment.refunded_minor <= self.till.provider.given_back(payment.payment_id)
+            sent_back = self.till.provider.sent_back(payment.payment_id)
+            assert payment.refunded_minor <= self.till.provider.given_back(payment.payment_id) + sent_back
             assert self.till.provider.given_back(payment.payment_id) <= moved[MovementKind.REFUND]
 
     @invariant()

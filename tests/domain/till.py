@@ -25,6 +25,7 @@ from domain.payment import (
     declined,
     opened,
     refund_known,
+    refund_told,
 )
 from domain.payment_steps import (
     CloseCheckout,
@@ -114,6 +115,7 @@ class Message:
     number: int
     capture: Capture | None = None
     refund: RefundState | None = None
+    name: str = ""
 
 
 class Provider:
@@ -122,6 +124,7 @@ class Provider:
     def __init__(self) -> None:
         self.checkouts: dict[Key, Checkout] = {}
         self.refunds: dict[Key, tuple[Refund, RefundState]] = {}
+        self.names: dict[Key, str] = {}
         self.messages: list[Message] = []
         self.away = False
         self.slow = False
@@ -146,21 +149,41 @@ class Provider:
             checkout.open = False
         return checkout
 
-    def refund(self, payment: Payment, refund: Refund) -> RefundState:
+    def refund(self, payment: Payment, refund: Refund) -> tuple[RefundState, str]:
+        """How it stands, and its name. One that failed is made anew, under another name, for who does not ask by the old one."""
         self._answer()
         key = (payment.payment_id, refund.number)
         known, state = self.refunds.get(key, (refund, None))
+        if state is RefundState.REFUSED and refund.provider_ref is None:
+            state = None
         assert known.amount_minor == refund.amount_minor, "another sum, one key"
         assert known.capture_reference == refund.capture_reference, "another capture, one key"
         if state is None:
             self._take_back(refund)
+            self.names[key] = f"re_{next(self._references)}"
             state = RefundState.SENT if self.slow else RefundState.DONE
             if self.slow:
-                self.messages.append(Message(payment.payment_id, refund.number, refund=RefundState.DONE))
-        elif not self.slow:
+                self.messages.append(self._of_refund(key, RefundState.DONE))
+        elif not self.slow and state is RefundState.SENT:
             state = RefundState.DONE
         self.refunds[key] = (refund, state)
-        return state
+        return state, self.names[key]
+
+    def fail(self, payment_id: PaymentId, number: int) -> None:
+        """The guest's bank sends a refund back."""
+        key = (payment_id, number)
+        if key in self.refunds:
+            self.refunds[key] = (self.refunds[key][0], RefundState.REFUSED)
+            self.messages.append(self._of_refund(key, RefundState.REFUSED))
+
+    def failed(self) -> Iterator[Message]:
+        """What it has to say of refunds that failed, once more."""
+        for key, (_, state) in self.refunds.items():
+            if state is RefundState.REFUSED:
+                yield self._of_refund(key, state)
+
+    def _of_refund(self, key: Key, state: RefundState) -> Message:
+        return Message(*key, refund=state, name=self.names[key])
 
     def pay(self, payment_id: PaymentId, number: int, *, although_closed: bool = False, part: int = 1) -> bool:
         """The guest pays at a checkout, the whole or a part of it; whether it took the money."""
@@ -187,7 +210,19 @@ class Provider:
         )
 
     def given_back(self, payment_id: PaymentId) -> int:
-        return sum(refund.amount_minor for (owner, _), (refund, _) in self.refunds.items() if owner == payment_id)
+        return sum(
+            refund.amount_minor
+            for (owner, _), (refund, state) in self.refunds.items()
+            if owner == payment_id and state is not RefundState.REFUSED
+        )
+
+    def sent_back(self, payment_id: PaymentId) -> int:
+        """What failed and was not made anew."""
+        return sum(
+            refund.amount_minor
+            for (owner, _), (refund, state) in self.refunds.items()
+            if owner == payment_id and state is RefundState.REFUSED
+        )
 
     def _answer(self) -> None:
         if self.away:
@@ -195,7 +230,11 @@ class Provider:
 
     def _take_back(self, refund: Refund) -> None:
         references = {c.reference: c.amount_minor for one in self.checkouts.values() for c in one.captures}
-        gone = sum(r.amount_minor for r, _ in self.refunds.values() if r.capture_reference == refund.capture_reference)
+        gone = sum(
+            one.amount_minor
+            for one, state in self.refunds.values()
+            if one.capture_reference == refund.capture_reference and state is not RefundState.REFUSED
+        )
         assert 0 < refund.amount_minor <= references[refund.capture_reference] - gone, "more than there was"
 
 
@@ -229,11 +268,17 @@ class Till:
     def deliver(self, message: Message) -> None:
         """A webhook arrives and is written down."""
         if message.refund is not None:
-            self._change(message.payment_id, lambda p: refund_known(p, message.number, message.refund))
+            self._change(message.payment_id, lambda p: refund_told(p, message.number, message.refund, message.name))
         elif message.capture is not None:
             self._change(message.payment_id, lambda p: capture(p, message.capture))
         else:
             self._change(message.payment_id, lambda p: declined(p, message.number))
+
+    def retry(self, payment_id: PaymentId) -> None:
+        """A person has refused refunds made anew."""
+        for refund in self.books.payments[payment_id].refunds:
+            if refund.state is RefundState.REFUSED:
+                self._change(payment_id, lambda p, number=refund.number: refund_known(p, number, RefundState.WANTED))
 
     def deliver_all(self) -> None:
         while self.provider.messages:
@@ -267,9 +312,9 @@ class Till:
                 yield
                 return self._change(payment.payment_id, lambda p: opened(p, step.charge.number, ref, url))
             case SendRefund():
-                state = self.provider.refund(payment, step.refund)
+                state, name = self.provider.refund(payment, step.refund)
                 yield
-                return self._change(payment.payment_id, lambda p: refund_known(p, step.refund.number, state))
+                return self._change(payment.payment_id, lambda p: refund_known(p, step.refund.number, state, name))
             case CloseCheckout():
                 seen = self.provider.close(payment.payment_id, step.charge.number)
                 yield

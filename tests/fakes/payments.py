@@ -10,7 +10,7 @@ from domain.ledger import Account, Balance, BookedMovement, movements
 from domain.payment import ChargeState, Payment, PaymentId, current_of, deposit_due
 from storage.errors import StoreUnavailable, VersionConflict
 from storage.ledger import balances_of
-from storage.payment_store import Due, Received, ReferenceTaken, Stuck, StuckMessage
+from storage.payment_store import FIRST_PLACE, Due, Place, Received, ReferenceTaken, Stuck, StuckMessage, Unpaid
 from storage.postgres import printable
 
 
@@ -81,21 +81,21 @@ class MemoryPayments:
 
     async def rest(self, payment: Payment, *, look_at: datetime | None, over: bool) -> None:
         self._check()
-        row = self.rows.get(payment.payment_id)
-        if row is None or (row.payment.revision, row.payment.nudges) != (payment.revision, payment.nudges):
+        row = self._as_seen(payment)
+        if row is None:
             return
         stuck = None if over else row.stuck
         self.rows[payment.payment_id] = Row(row.payment, look_at, over=over, stuck=stuck)
 
-    async def failed(self, payment_id: PaymentId, *, look_at: datetime, error: str) -> None:
+    async def failed(self, payment: Payment, *, look_at: datetime, error: str) -> None:
         self._check()
-        if (row := self.rows.get(payment_id)) is not None:
+        if (row := self._as_seen(payment)) is not None:
             row.look_at, row.tries, row.error = look_at, row.tries + 1, printable(error)
 
-    async def give_up(self, payment_id: PaymentId, reason: str) -> None:
+    async def give_up(self, payment: Payment, reason: str, *, look_at: datetime | None = None) -> None:
         self._check()
-        if (row := self.rows.get(payment_id)) is not None:
-            row.look_at = None
+        if (row := self._as_seen(payment)) is not None:
+            row.look_at = look_at
             row.stuck = printable(reason), self._clock() if row.stuck is None else row.stuck[1]
 
     async def retry(self, payment_id: PaymentId) -> bool:
@@ -115,6 +115,11 @@ class MemoryPayments:
         )
         return [Due(row.payment.payment_id, row.payment.booking_id, row.tries) for _, row in rows[:payments_max]]
 
+    async def due_of(self, booking_id: BookingId, now: datetime) -> frozenset[PaymentId]:
+        self._check()
+        rows = [row for row in self.rows.values() if row.payment.booking_id == booking_id]
+        return frozenset(row.payment.payment_id for row in rows if row.look_at is not None and row.look_at <= now)
+
     async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
         self._check()
         now = self._clock()
@@ -126,19 +131,13 @@ class MemoryPayments:
             self._told()
         return len(nudged)
 
-    async def without_payment(
-        self, older_than: datetime, bookings_max: int, *, changed_since: datetime | None = None
-    ) -> Sequence[BookingId]:
+    async def without_payment(self, older_than: datetime, bookings_max: int, *, after: Place = FIRST_PLACE) -> Unpaid:
         self._check()
-        lacking = [
-            booking
-            for booking in self._bookings()
-            if booking.updated_at < older_than
-            and (changed_since is None or booking.updated_at >= changed_since)
-            and self._lacks_payment(booking)
-        ]
-        lacking.sort(key=lambda booking: booking.updated_at)
-        return [booking.booking_id for booking in lacking[:bookings_max]]
+        wanting = [one for one in self._bookings() if deposit_due(one) is not None and one.updated_at < older_than]
+        wanting.sort(key=_place)
+        page = [one for one in wanting if _place(one) > after][:bookings_max]
+        found = [one.booking_id for one in page if self._lacks_payment(one)]
+        return Unpaid(found, _place(page[-1]) if len(page) == bookings_max else None)
 
     async def unnoticed(self, older_than: datetime, bookings_max: int) -> Sequence[BookingId]:
         self._check()
@@ -179,6 +178,13 @@ class MemoryPayments:
     def _of(self, booking_id: BookingId) -> tuple[Payment, ...]:
         found = [row.payment for row in self.rows.values() if row.payment.booking_id == booking_id]
         return tuple(sorted(found, key=lambda payment: payment.number))
+
+    def _as_seen(self, payment: Payment) -> Row | None:
+        """Its row, where nobody has changed or nudged it since."""
+        row = self.rows.get(payment.payment_id)
+        if row is None or (row.payment.revision, row.payment.nudges) != (payment.revision, payment.nudges):
+            return None
+        return row
 
     def _check(self) -> None:
         if self.away:
@@ -316,6 +322,10 @@ def _moved_on(booking: Booking, payment: Payment) -> bool:
     return (
         booking.version > payment.settled_version if deposit is None else deposit.amount_minor != payment.amount_minor
     )
+
+
+def _place(booking: Booking) -> Place:
+    return booking.updated_at, booking.booking_id
 
 
 def _nudged(payment: Payment) -> Payment:

@@ -5,7 +5,7 @@ It passes the suite of the real ones. It speaks and signs as the sandbox does.
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from domain.money import Money
@@ -41,8 +41,11 @@ class _Charge:
 
 @dataclass(slots=True)
 class _Refund:
+    """`tries` counts those made under its key: the ones before the last have failed."""
+
     asked: RefundAsked
     state: RefundState
+    tries: int = 1
 
 
 class MemoryProvider:
@@ -88,9 +91,11 @@ class MemoryProvider:
     async def refund(self, asked: RefundAsked) -> RefundSeen:
         self._called("refund")
         refund = self.refunds.get(asked.key)
-        if refund is None:
+        anew = refund is not None and refund.state is RefundState.REFUSED and asked.provider_ref is None
+        if refund is None or anew:
             self._check_money(asked)
-            refund = self.refunds[asked.key] = _Refund(asked, RefundState.SENT)
+            tries = 1 if refund is None else refund.tries + 1
+            refund = self.refunds[asked.key] = _Refund(asked, RefundState.SENT, tries)
             if not self.slow_refunds:
                 self._finish(refund)
         elif (refund.asked.capture_reference, refund.asked.amount) != (asked.capture_reference, asked.amount):
@@ -149,6 +154,13 @@ class MemoryProvider:
     def finish_refunds(self) -> list[str]:
         return [self._finish(refund) for refund in self.refunds.values() if refund.state is RefundState.SENT]
 
+    def fail_refund(self, payment_id: PaymentId, number: int = 1) -> str:
+        """The guest's bank sends back what was done."""
+        refund = self.refunds[f"{payment_id}/refund/{number}"]
+        refund.state, seen = RefundState.REFUSED, replace(_refund_seen(refund), state=RefundState.REFUSED)
+        self.account = [entry for entry in self.account if entry.reference != seen.provider_ref]
+        return self._tell_refund(refund.asked, seen)
+
     # What it has done.
 
     def captured_minor(self) -> int:
@@ -174,7 +186,7 @@ class MemoryProvider:
         gone = sum(
             one.asked.amount.amount_minor
             for one in self.refunds.values()
-            if one.asked.capture_reference == asked.capture_reference
+            if one.asked.capture_reference == asked.capture_reference and one.state is not RefundState.REFUSED
         )
         if gone + asked.amount.amount_minor > came:
             raise ProviderRefused(f"{asked.capture_reference} has not so much left")
@@ -188,12 +200,15 @@ class MemoryProvider:
         refund.state, asked = RefundState.DONE, refund.asked
         seen = _refund_seen(refund)
         self._book(seen.provider_ref, asked.amount, asked.payment_id, refund=True)
-        return self._tell(refund_body(self._next_id(), asked.payment_id, asked.booking_id, asked.number, seen))
+        return self._tell_refund(asked, seen)
 
     def _book(
         self, reference: str, amount: Money, payment_id: PaymentId, fee_minor: int = 0, *, refund: bool = False
     ) -> None:
         self.account.append(ProviderEntry(reference, amount, refund, self.clock(), payment_id, fee_minor))
+
+    def _tell_refund(self, asked: RefundAsked, seen: RefundSeen) -> str:
+        return self._tell(refund_body(self._next_id(), asked.payment_id, asked.booking_id, asked.number, seen))
 
     def _next_id(self) -> str:
         return f"evt-{len(self.messages) + 1}"
@@ -205,4 +220,5 @@ class MemoryProvider:
 
 
 def _refund_seen(refund: _Refund) -> RefundSeen:
-    return RefundSeen(f"ref:{refund.asked.key}", refund.state)
+    name = f"ref:{refund.asked.key}"
+    return RefundSeen(name if refund.tries == 1 else f"{name}/{refund.tries}", refund.state)

@@ -87,6 +87,11 @@ class FakeStripe:
             intent["last_payment_error"] = {"type": "card_error", "code": "card_declined"}
             self._tell("payment_intent.payment_failed", intent)
 
+    def fail_refund(self, refund_id: str) -> None:
+        """A bank sends it back, which may be days after Stripe said that it succeeded."""
+        self.refunds[refund_id] |= {"status": "failed", "failure_reason": "lost_or_stolen_card"}
+        self._tell("refund.failed", self.refunds[refund_id])
+
     def start_slowly(self, session_id: str) -> None:
         """A guest has done their part, and the bank takes days."""
         self._intent_of(session_id)["status"] = "processing"
@@ -170,7 +175,11 @@ class FakeStripe:
 
     def _create_refund(self, form: Form) -> Document:
         intent = _known(self.intents, form["payment_intent"])
-        given = sum(one["amount"] for one in self.refunds.values() if one["payment_intent"] == intent["id"])
+        given = sum(
+            one["amount"]
+            for one in self.refunds.values()
+            if one["payment_intent"] == intent["id"] and one["status"] not in ("failed", "canceled")
+        )
         if given + int(form["amount"]) > intent["amount_received"]:
             raise Refused(400, "Charge has already been refunded.", code="charge_already_refunded")
         refund_id = f"re_{next(self._ids)}"

@@ -96,7 +96,7 @@ async def refused(url: str, number: int = 1) -> Payment:
     ended = replace(held, status=BookingStatus.CANCELLED, version=3)
     before = await brought_in_line(url, await paid(url, held), ended)
     after = await write(url, before, refund_known(before, 1, RefundState.REFUSED, "re_77"))
-    await ask(url, lambda database: PostgresPayments(database).give_up(after.payment_id, REFUSED))
+    await ask(url, lambda database: PostgresPayments(database).give_up(after, REFUSED))
     return after
 
 
@@ -127,8 +127,8 @@ async def test_what_is_stuck_says_why_and_what_to_do(on_database: str) -> None:
 async def test_a_checkout_that_cannot_be_opened_may_be_waived(on_database: str) -> None:
     made = new_payment(hold(), (), "sandbox", OPENED)
     assert made is not None
-    await write(on_database, None, made)
-    await ask(on_database, lambda database: PostgresPayments(database).give_up(made.payment_id, "EUR is not allowed"))
+    stored = await write(on_database, None, made)
+    await ask(on_database, lambda database: PostgresPayments(database).give_up(stored, "EUR is not allowed"))
     result = await run("stuck")
     assert "EUR is not allowed" in result.output
     assert "waives the deposit" in result.output
