@@ -105,6 +105,7 @@ class Needless(Second):
     """Holdfast runs without it, and it cannot be had here."""
 
     name = "needless"
+    needed = False
 
     def lacks(self) -> str:
         return "Go is missing"
@@ -179,6 +180,16 @@ def test_what_cannot_be_had_and_need_not_be_is_left_out_with_a_word(settings: St
     assert settings.env_file.exists()
     assert stack.up(["needless"]) == ["needless"]
     assert [health.name for health in stack.look()] == ["first", "needless"]
+
+
+def test_the_environment_does_not_wait_for_what_is_not_needed(settings: StackSettings) -> None:
+    """And does not name it before it was started."""
+    stack = _stack(settings, First, Needless)
+    stack.up(["first"])
+    before = settings.env_file.read_text("utf-8")
+    stack.up(["needless"])
+    assert settings.env_file.read_text("utf-8") != before
+    assert before.startswith("HOLDFAST_DATA_DIR=")
 
 
 def test_a_server_brings_the_one_that_it_needs(settings: StackSettings) -> None:
