@@ -7,6 +7,7 @@ missing and cannot be installed the tests skip and say so; with CI or HOLDFAST_S
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -82,13 +83,14 @@ class RealServers:
         )
 
     def background(self, *words: str) -> subprocess.Popen[bytes]:
-        """The same, to be interrupted."""
+        """The same, to be interrupted, also where whoever runs the tests has interrupts ignored (`nohup`, `&` in a script)."""
         return subprocess.Popen(
             [sys.executable, "-m", "holdfast.stack", *words],
             env=self._environment(),
             cwd=_ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock that another thread could hold
         )
 
     def _environment(self) -> dict[str, str]:
@@ -98,6 +100,10 @@ class RealServers:
     def _command(self, *words: str) -> None:
         done = self.attempt(*words)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True, slots=True)
