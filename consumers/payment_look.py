@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
-from uuid import UUID
 
 from actors.client import ShardClient
 from actors.outcome import Done, Trouble, Unavailable
 from domain.booking import Booking, BookingStatus
-from domain.command import Caller, Role, SetStatus
+from domain.command import SYSTEM, SetStatus
 from domain.ids import BookingId
 from domain.payment import Charge, ChargeState, Payment, PaymentId, RefundState, current_of
 from domain.payment_steps import (
@@ -38,7 +37,6 @@ from storage.payment_store import PaymentStore
 TRIES_MAX: Final = 10
 """Looks that fail one after the other for a reason of their own, before a person is asked."""
 
-_SYSTEM: Final = Caller(Role.SYSTEM, UUID(int=0))
 _STEPS_MAX: Final = 40
 _STARTS_MAX: Final = 5
 _WAIT_FIRST: Final = timedelta(seconds=1)
@@ -241,7 +239,7 @@ class PaymentLook:
         The shard is about to say so of the hold: this is how a payment at the last moment ends.
         """
         booking_id = booking.booking_id
-        command = SetStatus(booking_id, _SYSTEM, BookingStatus.CONFIRMED, expected_version=booking.version)
+        command = SetStatus(booking_id, SYSTEM, BookingStatus.CONFIRMED, expected_version=booking.version)
         outcome = await self._deps.client.ask(command)
         match outcome:
             case Done(confirmed, replayed):

@@ -7,12 +7,11 @@ is due by itself at some time, and the desk looks then. It also forgets messages
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
-from consumers.consumer import ConsumerState
+from consumers.rounds import Rounds
 from domain.ids import BookingId
 from storage.errors import StoreUnavailable
 from storage.payment_store import FIRST_PLACE, Inbox, PaymentStore, Place
@@ -33,7 +32,7 @@ class Desk(Protocol):
     def look_soon(self, booking_id: BookingId) -> None: ...
 
 
-class PaymentSweeper:
+class PaymentSweeper(Rounds):
     """`run` once, in one task; `stop` and `state` from the same loop. What it finds, it leaves to the desk."""
 
     def __init__(
@@ -51,6 +50,7 @@ class PaymentSweeper:
 
         Handled messages are kept so long.
         """
+        super().__init__(NAME, every_seconds)
         self._store = store
         self._inbox = inbox
         self._keep = keep
@@ -60,30 +60,9 @@ class PaymentSweeper:
         self._whole_every_seconds = whole_every_seconds
         self._whole_at = float("-inf")
         self._read_to = FIRST_PLACE
-        self._stopping = asyncio.Event()
-        self._said = "starting"
-        self._found = 0
-        self._last_error = ""
 
-    @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(NAME, self._said, self._found, last_error=self._last_error)
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self) -> None:
-        """Sweep now and then until `stop`; goes on by itself where the database was away."""
-        while not self._stopping.is_set():
-            try:
-                await self.sweep()
-                self._said = "reading"
-            except StoreUnavailable as error:
-                self._last_error = f"{type(error).__name__}: {error}"
-                self._said = f"paused: {error}"
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._every.total_seconds())
-        self._said = "left"
+    async def _round(self) -> None:
+        await self.sweep()
 
     async def sweep(self) -> int:
         """Have the desk look at what was left behind, and say how much that is.
@@ -101,7 +80,7 @@ class PaymentSweeper:
             failures.append(await self._tried(self._forget()))
         if found:
             _log.info("%d bookings had moved on without their payment", len(found))
-        self._found += len(found)
+        self._handled += len(found)
         for failure in failures:
             if failure is not None:
                 raise failure

@@ -4,17 +4,15 @@ Money that came and that we know nothing of is asked for at once, so that the pa
 the same, as it was found.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Protocol, TypeAlias
 
-from consumers.consumer import ConsumerState
+from consumers.rounds import Rounds
 from domain.payment import PaymentId
 from storage.errands import Errands
-from storage.errors import StoreUnavailable, VersionConflict
+from storage.errors import VersionConflict
 from storage.payment_provider import PaymentProvider, ProviderEntry, ProviderRefused
 from storage.payment_store import PaymentStore
 from storage.reconciliations import Difference, Reconciliation, Sum
@@ -108,37 +106,16 @@ class Reconciler:
         await self._payments.nudge([payment.booking_id])
 
 
-class DailyReconciliation:
+class DailyReconciliation(Rounds):
     """Each day once it is over, also those that went by while nobody ran. `run` once, in one task."""
 
     def __init__(self, reconciler: Reconciler, clock: Callable[[], datetime], *, every_seconds: float = 600.0) -> None:
+        super().__init__(NAME, every_seconds)
         self._reconciler = reconciler
         self._clock = clock
-        self._every_seconds = every_seconds
-        self._stopping = asyncio.Event()
-        self._said = "starting"
-        self._made = 0
-        self._last_error = ""
 
-    @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(NAME, self._said, self._made, last_error=self._last_error)
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self) -> None:
-        """Look now and then until `stop`; goes on by itself where the provider or the database was away."""
-        while not self._stopping.is_set():
-            try:
-                await self.catch_up()
-                self._said = "reading"
-            except StoreUnavailable as error:
-                self._last_error = f"{type(error).__name__}: {error}"
-                self._said = f"paused: {error}"
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._every_seconds)
-        self._said = "left"
+    async def _round(self) -> None:
+        await self.catch_up()
 
     async def catch_up(self) -> int:
         """Reconcile the last days that were not, and say how many that were. Raises StoreUnavailable."""
@@ -148,7 +125,7 @@ class DailyReconciliation:
             if not await self._reconciler.done(day):
                 await self._reconciler.reconcile(day)
                 made += 1
-        self._made += made
+        self._handled += made
         return made
 
 

@@ -6,11 +6,10 @@ another. Whatever is wrong with one letter, the others go on.
 
 import asyncio
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from consumers.consumer import ConsumerState
+from consumers.rounds import Rounds
 from storage.errors import StoreUnavailable
 from storage.mail import MailDeferred, Mailer, MailRefused
 from storage.notifications import Deferred, NotificationLog
@@ -34,37 +33,16 @@ def wait_after(tries: int) -> timedelta:
     return min(_WAIT_FIRST * doublings, _WAIT_LAST)
 
 
-class SecondPost:
+class SecondPost(Rounds):
     """`run` once, in one task; `stop` and `state` from the same loop."""
 
     def __init__(self, mailer: Mailer, log: NotificationLog, *, every_seconds: float = 30.0) -> None:
+        super().__init__(NAME, every_seconds)
         self._mailer = mailer
         self._notifications = log
-        self._every_seconds = every_seconds
-        self._stopping = asyncio.Event()
-        self._said = "starting"
-        self._handled = 0
-        self._last_error = ""
 
-    @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(NAME, self._said, self._handled, last_error=self._last_error)
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self) -> None:
-        """Go round now and then until `stop`; goes on by itself where the mail server or the database was away."""
-        while not self._stopping.is_set():
-            try:
-                await self.deliver()
-                self._said = "reading"
-            except StoreUnavailable as error:
-                self._last_error = f"{type(error).__name__}: {error}"
-                self._said = f"paused: {error}"
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._every_seconds)
-        self._said = "left"
+    async def _round(self) -> None:
+        await self.deliver()
 
     async def deliver(self) -> int:
         """Try those that are due until told to stop, and say how many. Raises StoreUnavailable."""

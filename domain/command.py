@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from domain.booking import BookingStatus, Contact
@@ -25,6 +25,10 @@ class Caller:
 
     role: Role
     account_id: UUID
+
+
+SYSTEM: Final = Caller(Role.SYSTEM, UUID(int=0))
+"""Holdfast itself: a deposit that came, say."""
 
 
 @dataclass(frozen=True, slots=True)

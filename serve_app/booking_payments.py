@@ -8,11 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
-from uuid import UUID
 
 from actors.outcome import Done, Outcome, Unavailable
 from domain.booking import Booking, BookingStatus
-from domain.command import Caller, Once, Role, SetStatus
+from domain.command import SYSTEM, Once, Role, SetStatus
 from domain.decide import may_change
 from domain.ids import BookingId
 from domain.payment import Payment, PaymentStatus, deposit_due
@@ -22,7 +21,6 @@ from serve_app.payment_shown import first_payment_content, payment_content
 from serve_app.ports import Payments
 from storage.errors import StoreError
 
-_SYSTEM: Final = Caller(Role.SYSTEM, UUID(int=0))
 _TRIES: Final = 3
 _NO_VERSION: Final = 0
 """That no booking is ever at: who names it is given an earlier answer, or none."""
@@ -158,7 +156,7 @@ class BookingPayments:
             Reason.VERSION_CONFLICT,
         ):
             return outcome
-        told = await ask(replace(command, caller=_SYSTEM, expected_version=_NO_VERSION, once=_told_once(command, once)))
+        told = await ask(replace(command, caller=SYSTEM, expected_version=_NO_VERSION, once=_told_once(command, once)))
         match told:
             case Done() | Unavailable() | Rejection(Reason.IDEMPOTENCY_KEY_REUSED):
                 return told
@@ -213,7 +211,7 @@ def _deposit_came(command: SetStatus, booking: Booking) -> SetStatus:
     Where nobody has to approve, nothing comes after it, so the approval's key is the one to remember it by.
     """
     once = None if command.once is None or booking.terms.by_hand else _told_once(command, command.once)
-    return SetStatus(command.booking_id, _SYSTEM, BookingStatus.CONFIRMED, expected_version=booking.version, once=once)
+    return SetStatus(command.booking_id, SYSTEM, BookingStatus.CONFIRMED, expected_version=booking.version, once=once)
 
 
 def _told_once(command: SetStatus, once: Once) -> Once:

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from itertools import count
 
+import asyncpg
 import pytest
 
 from domain.event import VendorCreated
 from domain.ids import VendorId
 from storage.audit import Audit
 from storage.directory import Directory
-from storage.postgres import Database
+from storage.postgres import Connection, Database
 from storage.postgres_shard_store import PostgresShardStore
 from storage.search_index import SearchIndex
 from storage.search_index_url import search_index_at
@@ -19,6 +20,21 @@ from tests.fakes.houses import vendor_id
 from tests.fakes.memory_store import MemoryDatabase, MemoryShardStore
 
 _numbers = count(1)
+
+
+@pytest.fixture
+async def open_database(database: str) -> AsyncIterator[Database]:
+    made = Database(database, "test", 2)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def admin(database: str) -> AsyncIterator[Connection]:
+    """A connection beside the code under test, to look and to change behind its back."""
+    connection: Connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
 
 
 class MemoryWorld:

@@ -13,20 +13,12 @@ from domain.user import Credentials, User
 from storage.accounts import Accounts
 from storage.directory import Directory
 from storage.errors import EmailTaken, VersionConflict
-from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
 from tests.conformance.stores import ACTOR, house
 from tests.fakes.houses import vendor_id
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANNA = User(UserId(UUID(int=77)), 1, "anna@example.org", "Anna", NOW, NOW, phone="+49123", locale="de")
-
-
-@pytest.fixture
-async def open_database(database):
-    made = Database(database, "test", 2)
-    yield made
-    await made.close()
 
 
 @pytest.fixture

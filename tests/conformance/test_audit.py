@@ -2,33 +2,17 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from domain.event import VendorCreated
 from domain.ids import seat_id_of
 from storage.audit import Audit
 from storage.directory import Directory
-from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
 from tests.conformance.stores import ACTOR, booking, cancelled, changing, house, placing
 from tests.fakes.houses import vendor_id
 
 V = vendor_id(1, bucket=4095)
-
-
-@pytest.fixture
-async def open_database(database):
-    made = Database(database, "test", 2)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin(database):
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from domain.ids import UserId
 from storage.booking_page import PageAsked
 from storage.bookings import BookingReads
 from storage.directory import Directory
-from storage.postgres import Database
 from storage.postgres_shard_store import PostgresShardStore
 from tests.conformance.stores import ACTOR, booking, cancelled, changing, house, ids, placing
 from tests.fakes.houses import EVENING, guest, vendor_id
@@ -31,13 +30,6 @@ class Books:
     async def change(self, *events):
         self.seq += 1
         await self.store.commit(changing(self.lease, self.seq, *events))
-
-
-@pytest.fixture
-async def open_database(database):
-    made = Database(database, "test", 2)
-    yield made
-    await made.close()
 
 
 @pytest.fixture

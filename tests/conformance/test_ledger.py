@@ -14,27 +14,12 @@ from domain.money import Money
 from domain.payment import Capture, Refund, capture
 from domain.payment_steps import new_payment
 from storage.ledger import Balance, Ledger
-from storage.postgres import Database
 from storage.postgres_payments import PostgresPayments
 from tests.conformance.stores import booking
 from tests.fakes.houses import vendor_id
 
 V, W = vendor_id(1), vendor_id(2)
 START = datetime(2026, 12, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-async def open_database(database):
-    made = Database(database, "test", 2)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin(database):
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

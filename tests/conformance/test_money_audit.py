@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 
 from domain.booking import BookingStatus
@@ -41,20 +40,6 @@ CONFIRMED = "CONFIRMED with a deposit have their money"
 HOMELESS = "no money is without its booking"
 DEPARTED = "money of archived bookings is settled"
 ON_ITS_WAY = "money on its way to where it belongs"
-
-
-@pytest.fixture
-async def open_database(database):
-    made = Database(database, "test", 2)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def admin(database):
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 class Desk:

@@ -23,13 +23,6 @@ WAITERS = f"{OURS} AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
-async def admin(database):
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
 async def store(database):
     directory = Database(database, "test", 2)
     await Directory(directory).seed(1)

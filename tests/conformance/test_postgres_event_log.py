@@ -16,13 +16,6 @@ BOOKINGS = (Topic.NEW_BOOKING,)
 
 
 @pytest.fixture
-async def admin(database):
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
 async def writer(database):
     made = PostgresEventWriter(database)
     yield made

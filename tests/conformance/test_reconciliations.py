@@ -10,7 +10,6 @@ from domain.money import Money
 from domain.payment import Capture, PaymentId, Refund, RefundState, capture, refund_known
 from domain.payment_steps import new_payment
 from storage.payment_provider import ProviderEntry
-from storage.postgres import Database
 from storage.postgres_payments import PostgresPayments
 from storage.reconciliations import Difference, Reconciliation, Reconciliations, Sum
 from tests.conformance.stores import booking
@@ -23,13 +22,6 @@ DIFFERENCE = Difference("cap-1", "only the provider has it", "EUR", None, 500, P
 MADE = Reconciliation(
     DAY, "sandbox", (Sum("EUR", 500, 200, 15),), (Sum("EUR", 1000, 200, 30), Sum("JPY", 5)), (DIFFERENCE,)
 )
-
-
-@pytest.fixture
-async def open_database(database):
-    made = Database(database, "test", 2)
-    yield made
-    await made.close()
 
 
 @pytest.fixture

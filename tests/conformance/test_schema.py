@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import pytest
 from pogo_core.util import migrate as pogo
 
@@ -22,13 +21,6 @@ from tests.fakes.houses import EVENING, vendor_id
 
 SEED = {"user", "city", "vendor", "vendor_seat", "vendor_datetimeslot", "bookable_seat_slot", "booking"}
 SQL = Path(__file__).parents[2] / "storage" / "sql"
-
-
-@pytest.fixture
-async def admin(database):
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 async def relations(connection):

@@ -1,0 +1,47 @@
+"""What goes round now and then in a consumer process, and rests in between until it is told to stop."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from contextlib import suppress
+
+from consumers.consumer import ConsumerState
+from storage.errors import StoreUnavailable
+
+
+class Rounds(ABC):
+    """A `Consumer`: `run` once, in one task; `stop` and `state` from the same loop.
+
+    Who inherits counts in `_handled` what took effect, and looks at `_stopping` in a round that may take long.
+    """
+
+    def __init__(self, name: str, every_seconds: float) -> None:
+        self._name = name
+        self._every_seconds = every_seconds
+        self._stopping = asyncio.Event()
+        self._said = "starting"
+        self._handled = 0
+        self._last_error = ""
+
+    @property
+    def state(self) -> ConsumerState:
+        return ConsumerState(self._name, self._said, self._handled, last_error=self._last_error)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Go round now and then until `stop`; goes on by itself where something was away."""
+        while not self._stopping.is_set():
+            try:
+                await self._round()
+                self._said = "reading"
+            except StoreUnavailable as error:
+                self._last_error = f"{type(error).__name__}: {error}"
+                self._said = f"paused: {error}"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._every_seconds)
+        self._said = "left"
+
+    @abstractmethod
+    async def _round(self) -> None:
+        """Once. Raises StoreUnavailable."""
