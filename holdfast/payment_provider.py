@@ -1,20 +1,15 @@
 """Which payment provider takes the deposits, put together from the settings; and the sandbox's own courier."""
 
-from datetime import date
 from typing import Final
 
 from actors.shard_host import utc_now
-from consumers.reconciliation import Reconciler
 from consumers.sandbox_courier import NAME, SandboxCourier
 from holdfast.health import public_url
 from holdfast.secrets import derived_key, installation_key
 from holdfast.settings import Settings
-from holdfast.store_urls import postgres_url
 from storage.payment_provider import PaymentProvider
 from storage.postgres import Database
-from storage.postgres_payments import PostgresPayments
 from storage.postgres_wakeups import PostgresWakeups
-from storage.reconciliations import Reconciliation, Reconciliations
 from storage.sandbox import Sandbox, SandboxPolicy
 from storage.sandbox_messages import CHANNEL, SandboxMessages
 from storage.sandbox_provider import SandboxProvider
@@ -51,12 +46,3 @@ def sandbox_courier(
         utc_now,
         wakeups=lambda wake: PostgresWakeups(postgres_url, f"holdfast {NAME}", {CHANNEL: wake}),
     )
-
-
-async def reconciled(settings: Settings, database: Database, day: date) -> Reconciliation:
-    """Compare a day of UTC with the provider's list of it. Raises StoreUnavailable."""
-    provider = payment_provider(settings, postgres_url(settings))
-    try:
-        return await Reconciler(provider, Reconciliations(database), PostgresPayments(database)).reconcile(day)
-    finally:
-        await provider.aclose()
