@@ -81,8 +81,9 @@ format: $(VENV)/.work-ready ## Format the code
 docs: $(VENV)/.work-ready ## Write docs/reference/settings.md anew
 	@$(BIN)/python -m holdfast.settings_page docs/reference/settings.md
 
-bench: $(VENV)/.work-ready ## Measure the express lane and the gateway against the plain baseline, in turn
+bench: $(VENV)/.work-ready ## Measure booking against the plain baseline, and beside 1,000 forged webhooks, in turn
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.forged
 
 soak: $(VENV)/.work-ready ## The long runs: 10,000 seeds, 20,000 stories and 5,000 bookings of money, 500 searches among 100,000 vendors, 10,000 ended bookings
 	@HOLDFAST_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation

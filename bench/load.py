@@ -28,20 +28,22 @@ _ID_MARK = b'"booking_id":"'
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to send, to whom and for how long. `bodies` are JSON texts; a request takes a vendor, a token and a body by chance.
+    """What to POST, to whom and for how long. A request takes a path, a header line and a JSON body by chance.
 
     The first `warmup_seconds` are not measured, but their bookings are listed with the others. It stops at `seconds`
     of measuring or after `requests_max` answers, whichever is first, and lets every request under way be answered.
+    A client rests for `pause_seconds` after each answer.
     """
 
     host: str
     port: int
     clients: int
     seconds: float
-    vendors: list[str]
-    tokens: list[str]
+    paths: list[str]
+    headers: list[str]
     bodies: list[str]
     warmup_seconds: float = 1.0
+    pause_seconds: float = 0.0
     requests_max: int = 500_000
     seed: int = 1
     give_up_seconds: float = 30.0
@@ -79,20 +81,27 @@ class LoadResult:
         return dataclasses.asdict(self) | {"accepted": len(self.accepted)}
 
 
+def booking_path(vendor: str) -> str:
+    """Where one books with a vendor."""
+    return f"/booking/vendor/{vendor}"
+
+
+def bearer(token: str) -> str:
+    """The header line that says who one is."""
+    return f"authorization: Bearer {token}"
+
+
 def requests(plan: LoadPlan, tag: str) -> Iterator[bytes]:
-    """Endless booking requests as they go over the wire; `tag` keeps the keys of two runs apart."""
+    """Endless requests as they go over the wire; `tag` keeps the keys of two runs apart."""
     chance = random.Random(plan.seed)
-    heads = [
-        f"POST /booking/vendor/{vendor} HTTP/1.1\r\nhost: {plan.host}:{plan.port}\r\n".encode()
-        for vendor in plan.vendors
-    ]
-    bearers = [f"authorization: Bearer {token}\r\ncontent-type: application/json\r\n".encode() for token in plan.tokens]
+    heads = [f"POST {path} HTTP/1.1\r\nhost: {plan.host}:{plan.port}\r\n".encode() for path in plan.paths]
+    headers = [f"{line}\r\ncontent-type: application/json\r\n".encode() for line in plan.headers]
     tails = [f"content-length: {len(body)}\r\n\r\n{body}".encode() for body in plan.bodies]
     number = 0
     while True:
         number += 1
         key = f"idempotency-key: {tag}-{number}\r\n".encode()
-        yield b"".join((chance.choice(heads), chance.choice(bearers), key, chance.choice(tails)))
+        yield b"".join((chance.choice(heads), chance.choice(headers), key, chance.choice(tails)))
 
 
 class _Run:
@@ -158,6 +167,8 @@ class _Connection(asyncio.Protocol):
             if now > self.run.window_to + self.run.plan.give_up_seconds:
                 self.finish(unanswered=True)
                 return
+        elif self.request is not None:
+            return  # a new connection sent one while this one rested
         elif self.run.over(now):
             self.finish()
             return
@@ -191,7 +202,10 @@ class _Connection(asyncio.Protocol):
         self.request = None
         if b"connection: close" in head:
             return  # the server ends it; connection_lost opens the next one
-        self.send()
+        if self.run.plan.pause_seconds:
+            asyncio.get_running_loop().call_later(self.run.plan.pause_seconds, self.send)
+        else:
+            self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (the protocol names it)
         if self.done.done():

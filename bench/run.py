@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.baseline.server import baseline_running, make_database, tokens
-from bench.load import LoadPlan, LoadResult
+from bench.load import LoadPlan, LoadResult, bearer, booking_path
 from bench.processes import ROOT, drive_in_own_process, free_port
 from bench.product import Product, product_running
 from bench.proof import prove
@@ -57,8 +57,8 @@ class Bench:
             port=stack.port,
             clients=clients,
             seconds=seconds or self._seconds,
-            vendors=self._product.vendors,
-            tokens=stack.tokens,
+            paths=[booking_path(vendor) for vendor in self._product.vendors],
+            headers=[bearer(token) for token in stack.tokens],
             bodies=self._bodies,
             seed=secrets.randbits(32),
         )

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.load import LoadPlan, LoadResult
+from bench.load import LoadPlan, LoadResult, bearer, booking_path
 from bench.workload import booking_bodies
 from holdfast.ray_head import root_of_code
 from tests.system.guests_and_houses import guest, restaurant, soon
@@ -29,8 +29,8 @@ class Crowd:
             port=int(port),
             clients=CLIENTS,
             seconds=seconds,
-            vendors=vendors,
-            tokens=tokens,
+            paths=[booking_path(vendor) for vendor in vendors],
+            headers=[bearer(token) for token in tokens],
             bodies=[body for body in booking_bodies(soon()) if '"party_size": 6' not in body],
             warmup_seconds=0.0,
         )
