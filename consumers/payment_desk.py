@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -26,13 +26,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeskLimits:
-    """Of `looks_at_once`, `looks_unasked` may be of payments that nobody just told of: the others wait for nobody.
+    """`looks_asked` at once are of payments that somebody just told of, and beside them `looks_unasked` of those only due.
+
+    Neither kind takes the other's places: webhooks hold up no refund, and refunds no confirmation.
 
     What is due is asked for `due_rest_seconds` after somebody wakes us, so that several changes of a payment in a row are
     one look, and at least every `idle_seconds`. A pause after a failure doubles, from its first to its last.
     """
 
-    looks_at_once: int = 32
+    looks_asked: int = 32
     looks_unasked: int = 16
     due_at_once: int = 64
     messages_at_once: int = 16
@@ -48,6 +50,15 @@ class Wakeups(Protocol):
     async def listen(self) -> bool: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Line:
+    """Bookings that wait for a look, each with its looks that failed before, and those of them that are in hand."""
+
+    at_once: int
+    waiting: dict[BookingId, int] = field(default_factory=dict)
+    in_hand: set[BookingId] = field(default_factory=set)
 
 
 class PaymentDesk:
@@ -71,9 +82,8 @@ class PaymentDesk:
         self._looks = looks
         self._clock = clock
         self._limits = limits or DeskLimits()
-        self._asked: dict[BookingId, int] = {}
-        self._due: dict[BookingId, int] = {}
-        self._in_hand: set[BookingId] = set()
+        self._asked = _Line(self._limits.looks_asked)
+        self._due = _Line(self._limits.looks_unasked)
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._wakeups = None if wakeups is None else wakeups(self.wake)
@@ -93,9 +103,9 @@ class PaymentDesk:
         self._woken.set()
 
     def look_soon(self, booking_id: BookingId) -> None:
-        """Look at the booking's payments before those that are only due."""
-        self._due.pop(booking_id, None)
-        self._asked[booking_id] = 0
+        """Look at the booking's payments, and let them not wait for those that are only due."""
+        self._due.waiting.pop(booking_id, None)
+        self._asked.waiting[booking_id] = 0
         self._start()
 
     def stop(self) -> None:
@@ -145,25 +155,30 @@ class PaymentDesk:
     async def _take_due(self) -> None:
         """The next ones, once those before are in hand."""
         self._due_at = _now() + self._limits.idle_seconds
-        if self._due:
+        if self._due.waiting:
             return
-        for one in await self._store.due(self._clock(), self._limits.due_at_once + len(self._in_hand)):
-            if one.booking_id not in self._in_hand and one.booking_id not in self._asked:
-                self._due.setdefault(one.booking_id, one.tries)
+        # Those that we know of are due still, maybe for longer than any other.
+        known = self._asked.waiting.keys() | self._asked.in_hand | self._due.in_hand
+        for one in await self._store.due(self._clock(), self._limits.due_at_once + len(known)):
+            if not self._in_hand(one.booking_id) and one.booking_id not in self._asked.waiting:
+                self._due.waiting.setdefault(one.booking_id, one.tries)
         self._start()
 
     def _start(self) -> None:
-        """As many looks as may be at once, one of a booking at a time."""
+        """As many looks of each kind as may be at once, one of a booking at a time."""
         if self._tasks is None or self._stopping.is_set():
             return
-        for wanted, at_once in ((self._asked, self._limits.looks_at_once), (self._due, self._limits.looks_unasked)):
-            for booking_id in [one for one in wanted if one not in self._in_hand]:
-                if len(self._in_hand) >= at_once:
+        for line in (self._asked, self._due):
+            for booking_id in [one for one in line.waiting if not self._in_hand(one)]:
+                if len(line.in_hand) >= line.at_once:
                     break
-                self._in_hand.add(booking_id)
-                self._tasks.create_task(self._look(booking_id, wanted.pop(booking_id)))
+                line.in_hand.add(booking_id)
+                self._tasks.create_task(self._look(line, booking_id, line.waiting.pop(booking_id)))
 
-    async def _look(self, booking_id: BookingId, tries: int) -> None:
+    def _in_hand(self, booking_id: BookingId) -> bool:
+        return booking_id in self._asked.in_hand or booking_id in self._due.in_hand
+
+    async def _look(self, line: _Line, booking_id: BookingId, tries: int) -> None:
         try:
             await self._looks.look(booking_id, tries)
         except StoreUnavailable as error:
@@ -173,10 +188,10 @@ class PaymentDesk:
             _log.exception("the payments of booking %s could not be looked at", booking_id)
         else:
             self._handled += 1
-            if not self._due:
+            if not self._due.waiting:
                 self.wake()
         finally:
-            self._in_hand.discard(booking_id)
+            line.in_hand.discard(booking_id)
             self._start()
 
     def _pause(self, error: StoreUnavailable) -> None:

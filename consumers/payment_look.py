@@ -5,17 +5,18 @@ is made good by the next one.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 
 from actors.client import ShardClient
 from actors.outcome import Done, Trouble, Unavailable
+from consumers.payment_patience import TRIES_MAX, WAIT_LAST, bides, patience_with, told, wait_after
 from domain.booking import Booking, BookingStatus
 from domain.command import SYSTEM, SetStatus
 from domain.ids import BookingId
-from domain.payment import Charge, ChargeState, Payment, PaymentId, RefundState, current_of
+from domain.payment import PAYABLE, Charge, ChargeState, Payment, PaymentId, RefundState, current_of
 from domain.payment_steps import (
     CloseCheckout,
     ConfirmBooking,
@@ -34,13 +35,8 @@ from storage.errands import Errands
 from storage.errors import StoreUnavailable, VersionConflict
 from storage.payment_store import PaymentStore
 
-TRIES_MAX: Final = 10
-"""Looks that fail one after the other for a reason of their own, before a person is asked."""
-
 _STEPS_MAX: Final = 40
 _STARTS_MAX: Final = 5
-_WAIT_FIRST: Final = timedelta(seconds=1)
-_WAIT_LAST: Final = timedelta(minutes=5)
 _PAID_UNTIL: Final = timedelta(seconds=30)
 """A hold may outlive its checkout by so long: see `domain.payment_steps`."""
 _HOLD_ENDS: Final = timedelta(seconds=1)
@@ -85,11 +81,12 @@ _Errand: TypeAlias = OpenCheckout | CloseCheckout | SendRefund
 
 @dataclass(slots=True)
 class _Looked:
-    """What a look at one payment has come to: the payment as it is by now, what was tried, and what the provider refused."""
+    """What a look at one payment has come to: the payment as it is by now, what was tried, what the provider refused, what failed."""
 
     payment: Payment
     tried: set[tuple[type[_Errand], int]] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
 
 class PaymentLook:
@@ -106,7 +103,7 @@ class PaymentLook:
         self._answered: dict[PaymentId, datetime] = {}
 
     async def look(self, booking_id: BookingId, tries: int = 0) -> None:
-        """Do what there is to do. `tries` looks failed one after the other before.
+        """Do what there is to do. `tries` looks failed one after the other before, at the payment that is due the longest.
 
         Raises StoreUnavailable where not even that could be noted: whatever was due is due still.
         """
@@ -124,28 +121,35 @@ class PaymentLook:
         try:
             booking = await self._booking(booking_id)
             payments = await self._complete(booking, payments)
-        except StoreUnavailable as error:
+        except VersionConflict:
+            raise
+        except Exception as error:
             if not payments:
                 raise
-            due = await self._due(payments)
+            due = await self._due(payments, tries)
             for payment in payments:
                 if payment is payments[-1] or payment.payment_id in due:
-                    await self._failed(payment, None, tries, error)
+                    may_be_paid = any(charge.state in PAYABLE for charge in payment.charges)
+                    tries_before = due.get(payment.payment_id, 0)
+                    await self._hindered(_Looked(payment), None, tries_before, error, may_be_paid=may_be_paid)
             return
         current = current_of(payments)
         if current is None:
             return
+        due = await self._due(payments, tries)
         # The one that counts comes first: a seat waits for it.
-        await self._tend(current, booking, current=True, tries=tries)
-        due = await self._due(payments)
+        await self._tend(current, booking, current=True, tries=due.get(current.payment_id, 0))
         for payment in reversed(payments[:-1]):
             if payment.payment_id in due or self._to_write(payment, booking):
-                await self._tend(payment, booking, current=False, tries=tries)
+                await self._tend(payment, booking, current=False, tries=due.get(payment.payment_id, 0))
 
-    async def _due(self, payments: Sequence[Payment]) -> frozenset[PaymentId]:
-        """Which are due, where some of them were replaced: one of those that is not due is left alone."""
-        if len(payments) < 2:
-            return frozenset()
+    async def _due(self, payments: Sequence[Payment], tries: int) -> Mapping[PaymentId, int]:
+        """Which are due, each with its own tries: one that was replaced and is not due is left alone.
+
+        `tries` are those of the one that is due the longest, or of the only one.
+        """
+        if len(payments) == 1:
+            return {payments[0].payment_id: tries}
         return await self._store.due_of(payments[0].booking_id, self._clock())
 
     def _to_write(self, replaced: Payment, booking: Booking | None) -> bool:
@@ -179,19 +183,15 @@ class PaymentLook:
             await self._bring_up(looked, booking, current=current)
         except VersionConflict:
             raise
-        except StoreUnavailable as error:
-            await self._failed(looked.payment, booking, tries, error)
         except Exception as error:  # noqa: BLE001 - whatever it was, this payment alone is to blame
-            _log.exception("payment %s could not be looked at", payment.payment_id)
-            if tries + 1 >= TRIES_MAX:
-                may_be_paid = self._next_look(looked, booking, current=current) is not None
-                look_at = self._clock() + _WAIT_LAST if may_be_paid else None
-                await self._store.give_up(looked.payment, _told(error), look_at=look_at)
-            else:
-                await self._failed(looked.payment, booking, tries, error)
+            may_be_paid = self._next_look(looked, booking, current=current) is not None
+            await self._hindered(looked, booking, tries, error, may_be_paid=may_be_paid)
 
     async def _bring_up(self, looked: _Looked, booking: Booking, *, current: bool) -> None:
-        """Step by step until there is none left that was not tried; then leave it alone."""
+        """Step by step until there is none left that was not tried; then leave it alone.
+
+        An errand that fails holds up no other: it is told of, by what it raised, when all were tried.
+        """
         for _ in range(_STEPS_MAX):
             step = self._next(looked, booking, current=current)
             match step:
@@ -204,17 +204,16 @@ class PaymentLook:
                         return
                     booking = confirmed
                 case OpenCheckout() | CloseCheckout() | SendRefund():
-                    looked.tried.add(_errand(step))
-                    done = await self._deps.errands.do(looked.payment, step)
-                    if done.refused:
-                        looked.refused.append(done.refused)
-                    looked.payment = await self._write(looked.payment, done.after, booking)
+                    looked.payment = await self._write(looked.payment, await self._done(looked, step), booking)
                 case None:
-                    after = await self._asked(looked.payment, booking)
-                    if after == looked.payment:
-                        await self._leave(looked, booking, current=current)
-                        return
-                    looked.payment = await self._write(looked.payment, after, booking)
+                    after = await self._asked(looked, booking)
+                    if after != looked.payment:
+                        looked.payment = await self._write(looked.payment, after, booking)
+                        continue
+                    if looked.failures:
+                        raise min(looked.failures, key=bides)
+                    await self._leave(looked, booking, current=current)
+                    return
         raise RuntimeError(f"no end after {_STEPS_MAX} steps")
 
     def _next(self, looked: _Looked, booking: Booking, *, current: bool) -> Step | None:
@@ -227,6 +226,18 @@ class PaymentLook:
                 continue
             return step
         return None
+
+    async def _done(self, looked: _Looked, step: _Errand) -> Payment:
+        """The payment as it is after an errand."""
+        looked.tried.add(_errand(step))
+        try:
+            done = await self._deps.errands.do(looked.payment, step)
+        except Exception as error:  # noqa: BLE001 - the other errands are not to blame
+            looked.failures.append(error)
+            return looked.payment
+        if done.refused:
+            looked.refused.append(done.refused)
+        return done.after
 
     async def _write(self, before: Payment, after: Payment, booking: Booking) -> Payment:
         if after == before:
@@ -259,14 +270,18 @@ class PaymentLook:
             case _:
                 raise RuntimeError(f"the shard did not confirm booking {booking_id}: {outcome}")
 
-    async def _asked(self, payment: Payment, booking: Booking) -> Payment:
+    async def _asked(self, looked: _Looked, booking: Booking) -> Payment:
         """The payment with what the provider knows of charges that it has said nothing of for too long."""
-        now, after = self._clock(), payment
+        now, payment, after, failures = self._clock(), looked.payment, looked.payment, list[Exception]()
         silent = self._silent(payment, booking, now)
         for charge in silent:
-            after = await self._deps.errands.look(after, charge)
-        if silent and after == payment:  # news is only heard once it is written down
+            try:
+                after = await self._deps.errands.look(after, charge)
+            except Exception as error:  # noqa: BLE001 - the other charges are not to blame
+                failures.append(error)
+        if silent and not failures and after == payment:  # news is only heard once it is written down
             self._answered[payment.payment_id] = now
+        looked.failures += failures
         return after
 
     def _silent(self, payment: Payment, booking: Booking, now: datetime) -> list[Charge]:
@@ -289,11 +304,9 @@ class PaymentLook:
         look_at = self._next_look(looked, booking, current=current)
         if look_at is None:
             self._answered.pop(payment.payment_id, None)
-        refused = looked.refused or [
-            f"refund {one.number} is refused" for one in payment.refunds if one.state is RefundState.REFUSED
-        ]
+        refused = _refusals(looked)
         if refused:
-            await self._store.give_up(payment, "; ".join(refused), look_at=look_at)
+            await self._store.give_up(payment, "; ".join(refused), look_at=look_at, anew=bool(looked.refused))
             return
         is_over = over(payment, booking if current else None, current=current)
         if is_over and payment.refunds:
@@ -315,24 +328,32 @@ class PaymentLook:
             look_at = opens_at if look_at is None or now < opens_at < look_at else look_at
         return look_at
 
-    async def _failed(self, payment: Payment, booking: Booking | None, tries: int, error: Exception) -> None:
-        """A hold waits for what is away no longer than for a sweep: it may be paid, and it ends."""
-        now, wait = self._clock(), wait_after(tries)
-        if isinstance(error, StoreUnavailable) and _held(payment, booking, now):
+    async def _hindered(
+        self, looked: _Looked, booking: Booking | None, tries: int, error: Exception, *, may_be_paid: bool
+    ) -> None:
+        """Try again later, and for an error of its own not for ever; then only for what the guest may still pay.
+
+        A hold waits for what is away no longer than for a sweep: it may be paid, and it ends. A person hears of it in the
+        end, at once where the provider refused something else, and it is tried on all the same.
+        """
+        payment, refused, now, wait = looked.payment, _refusals(looked), self._clock(), wait_after(tries)
+        if not isinstance(error, StoreUnavailable):
+            _log.error("payment %s could not be looked at", payment.payment_id, exc_info=error)
+            if tries + 1 >= TRIES_MAX:
+                look_at = now + WAIT_LAST if may_be_paid else None
+                await self._store.give_up(payment, told(error, refused), look_at=look_at)
+                return
+        elif _held(payment, booking, now):
             wait = min(wait, self._sweep)
-        await self._store.failed(payment, look_at=now + wait, error=_told(error))
+        await self._store.failed(
+            payment, look_at=now + wait, error=told(error, refused), patience=patience_with(error, refused)
+        )
 
     def _every(self, booking: Booking) -> timedelta:
         """A hold's guest may be paying just now; with others there is the more time the longer nothing has happened."""
         if booking.status is BookingStatus.BLOCKED:
             return self._sweep
         return max(self._sweep, min((self._clock() - booking.updated_at) / 8, _ASKED_LEAST))
-
-
-def wait_after(tries: int) -> timedelta:
-    """How long to wait after so many failed tries before this one: a second, then twice as long each time, to five minutes."""
-    doublings: int = 2 ** min(tries, 20)
-    return min(_WAIT_FIRST * doublings, _WAIT_LAST)
 
 
 def _held(payment: Payment, booking: Booking | None, now: datetime) -> bool:
@@ -346,5 +367,8 @@ def _errand(step: _Errand) -> tuple[type[_Errand], int]:
     return type(step), step.refund.number if isinstance(step, SendRefund) else step.charge.number
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _refusals(looked: _Looked) -> list[str]:
+    """What the provider will not do: as it said just now, or that it said so before."""
+    return looked.refused or [
+        f"refund {one.number} is refused" for one in looked.payment.refunds if one.state is RefundState.REFUSED
+    ]

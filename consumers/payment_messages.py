@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from consumers.payment_look import wait_after
+from consumers.payment_patience import wait_after
 from domain.ids import BookingId
 from domain.payment import Payment, RefundState, capture, closed, declined, refund_told
 from storage.errands import Errands
@@ -87,7 +87,7 @@ class PaymentMessages:
             if after == payment:
                 return payment.booking_id if _of_a_refund_without_name(payment, event) else None
             try:
-                # Its cause is the version of the booking that asked for the money.
+                # Nothing is decided here: what came is booked under the version that asked for it, see its charge.
                 await self._store.write(payment, after, booking_version=payment.number)
             except VersionConflict:
                 if not left:

@@ -8,24 +8,25 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
-from uuid import UUID
+from typing import Final, Protocol, TypeAlias
 
 from consumers.rounds import Rounds
 from domain.ids import BookingId
 from storage.errors import StoreUnavailable
-from storage.payment_store import FIRST_PLACE, Inbox, PaymentStore, Place
+from storage.payment_store import FIRST_BOOKING, FIRST_PLACE, Inbox, PaymentStore, Place
 
 NAME: Final = "payment_sweeper"
 
 _FOUND_MAX: Final = 200
-"""With so many found at once the rest of the whole sweep is left to the next: the desk has enough to do."""
+"""With so many found at once the rest is left to the next round: the desk has enough to do."""
 _PAGE: Final = 1000
-_ID_FIRST: Final = BookingId(UUID(int=0))
 _OVERLAP: Final = timedelta(seconds=10)
 """Clocks of two machines differ, and a commit comes after the instant that stands in its booking."""
 
 _log = logging.getLogger(__name__)
+
+_Part: TypeAlias = Callable[[datetime, set[BookingId]], Awaitable[None]]
+"""Of a whole sweep: what is older than that is found, and added to the set."""
 
 
 class Desk(Protocol):
@@ -59,7 +60,10 @@ class PaymentSweeper(Rounds):
         self._every = timedelta(seconds=every_seconds)
         self._whole_every_seconds = whole_every_seconds
         self._whole_at = float("-inf")
+        self._broken_off: list[_Part] = []
+        self._lately_to: datetime | None = None
         self._read_to = FIRST_PLACE
+        self._unnoticed_to = FIRST_BOOKING
 
     async def _round(self) -> None:
         await self.sweep()
@@ -72,12 +76,12 @@ class PaymentSweeper(Rounds):
         older_than, now = self._clock() - self._every, asyncio.get_running_loop().time()
         found: set[BookingId] = set()
         failures = [await self._tried(self._lately(older_than, found))]
+        parts, self._broken_off = self._broken_off, []
         if now >= self._whole_at:
             if failures == [None]:  # else the database is away as it seems: a whole sweep is due still
                 self._whole_at = now + self._whole_every_seconds
-            failures.append(await self._tried(self._all(older_than, found)))
-            failures.append(await self._tried(self._unnoticed(older_than, found)))
-            failures.append(await self._tried(self._forget()))
+            parts = [self._all, self._unnoticed, self._forget]
+        failures += [await self._tried(part(older_than, found)) for part in parts]
         if found:
             _log.info("%d bookings had moved on without their payment", len(found))
         self._handled += len(found)
@@ -94,11 +98,14 @@ class PaymentSweeper(Rounds):
         return None
 
     async def _lately(self, older_than: datetime, found: set[BookingId]) -> None:
-        place: Place | None = (older_than - 2 * self._every - _OVERLAP, _ID_FIRST)
+        """What changed since the last time that this went well, however long that took, and a little before."""
+        since = min(self._lately_to or older_than, older_than - self._every)
+        place: Place | None = (since - self._every - _OVERLAP, FIRST_BOOKING)
         while place is not None:
             page = await self._store.without_payment(older_than, _PAGE, after=place)
             self._leave_to_desk(page.booking_ids, found)
             place = page.read_to
+        self._lately_to = older_than
 
     async def _all(self, older_than: datetime, found: set[BookingId]) -> None:
         """Page by page, from where it broke off."""
@@ -110,13 +117,23 @@ class PaymentSweeper(Rounds):
                 return
             self._read_to = page.read_to
             if len(found) >= _FOUND_MAX:
-                self._whole_at = float("-inf")
+                self._broken_off.append(self._all)
                 return
 
     async def _unnoticed(self, older_than: datetime, found: set[BookingId]) -> None:
-        self._leave_to_desk(await self._store.unnoticed(older_than, _FOUND_MAX), found)
+        """As `_all`."""
+        while not self._stopping.is_set():
+            page = await self._store.unnoticed(older_than, _PAGE, after=self._unnoticed_to)
+            self._leave_to_desk(page.booking_ids, found)
+            if page.read_to is None:
+                self._unnoticed_to = FIRST_BOOKING
+                return
+            self._unnoticed_to = page.read_to
+            if len(found) >= _FOUND_MAX:
+                self._broken_off.append(self._unnoticed)
+                return
 
-    async def _forget(self) -> None:
+    async def _forget(self, _older_than: datetime, _found: set[BookingId]) -> None:
         await self._inbox.forget(self._clock() - self._keep)
 
     def _leave_to_desk(self, booking_ids: Sequence[BookingId], found: set[BookingId]) -> None:

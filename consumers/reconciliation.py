@@ -1,18 +1,20 @@
 """Reconciliation: what the provider says it took and gave back in a day beside what we have, each difference by its name.
 
 Money that came and that we know nothing of is asked for at once, so that the payment heals; the difference is kept all
-the same, as it was found.
+the same, as it was found, and says whether that is still to be done.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Protocol, TypeAlias
 
 from consumers.rounds import Rounds
-from domain.payment import PaymentId
+from domain.money import Money
+from domain.payment import Payment, PaymentId
 from storage.errands import Errands
-from storage.errors import VersionConflict
+from storage.errors import StoreError, StoreUnavailable
 from storage.payment_provider import PaymentProvider, ProviderEntry, ProviderRefused
 from storage.payment_store import PaymentStore
 from storage.reconciliations import Difference, Reconciliation, Sum
@@ -20,7 +22,7 @@ from storage.reconciliations import Difference, Reconciliation, Sum
 NAME: Final = "payment_reconciliation"
 
 _DAY: Final = timedelta(days=1)
-_DAYS_BACK: Final = 3
+_DAYS_BACK: Final = 7
 _SETTLED_AFTER: Final = timedelta(hours=1)
 """So long after midnight what is on its way has come."""
 
@@ -41,9 +43,11 @@ class OurBooks(Protocol):
 
     async def save(self, made: Reconciliation) -> Reconciliation: ...
 
+    async def healed(self, made: Reconciliation) -> None: ...
+
 
 class Reconciler:
-    """Every method may raise StoreUnavailable, and may be called again."""
+    """Every method may be called again."""
 
     def __init__(self, provider: PaymentProvider, books: OurBooks, payments: PaymentStore) -> None:
         self._provider = provider
@@ -52,62 +56,140 @@ class Reconciler:
         self._errands = Errands(provider)
 
     async def reconcile(self, day: date) -> Reconciliation:
-        """Compare a day of UTC, keep what was found, and ask the provider about what we lack."""
-        since = datetime.combine(day, time(), UTC)
-        theirs = await self._theirs(since, since + _DAY)
-        ours = await self._ours(theirs, since, since + _DAY)
-        differences = tuple(_differences(ours, theirs))
-        name = self._provider.name
-        made = Reconciliation(day, name, _sums(ours.values()), _sums(theirs.values()), differences)
-        made = await self._books.save(made)
-        for difference in differences:
-            _log.warning("%s, %s: %s: %s", day, name, difference.reference, difference.what)
-        for payment_id in dict.fromkeys(found.payment_id for found in differences if found.ours_minor is None):
-            if payment_id is not None:
-                await self._heal(payment_id)
-        return made
+        """Compare a day of UTC, keep what was found, and ask the provider about what we lack.
 
-    async def done(self, day: date) -> bool:
-        return await self._books.of_day(day, self._provider.name) is not None
+        What could not be asked for stays `unhealed`. Raises StoreUnavailable and ProviderRefused where it could not be compared.
+        """
+        made = await self._books.save(await self._compared(day))
+        for difference in made.differences:
+            _log.warning("%s, %s: %s: %s", day, made.provider, difference.reference, difference.what)
+        return await self._heal(made)
+
+    async def settle(self, day: date) -> bool:
+        """Compare the day if nobody has since it was over, and heal what is not healed; whether there was anything to do.
+
+        Raises StoreUnavailable and ProviderRefused, also where something stays unhealed.
+        """
+        made = await self._books.of_day(day, self._provider.name)
+        if made is not None and _final(made):
+            if not made.unhealed:
+                return False
+            made = await self._heal(made)
+        else:
+            made = await self.reconcile(day)
+        if made.unhealed:
+            named = ", ".join(map(str, made.unhealed))
+            raise StoreUnavailable(f"what came was not booked yet: payment {named}")
+        return True
+
+    async def _compared(self, day: date) -> Reconciliation:
+        since = datetime.combine(day, time(), UTC)
+        until = since + _DAY
+        theirs = await self._theirs(since, until)
+        ours = await self._ours(theirs)
+        learnt = {_name(entry): entry for entry in await self._books.our_entries(self._provider.name, since, until)}
+        alone = {named: entry for named, entry in learnt.items() if named not in theirs}
+        elsewhere = await self._elsewhere(alone, since, until) if alone else {}
+        for named, entry in alone.items():
+            found = elsewhere.get(named)
+            if found is not None and found.amount == entry.amount:
+                continue
+            ours[named] = entry
+            if found is not None:
+                theirs[named] = found
+        differences = tuple(_differences(ours, theirs))
+        return Reconciliation(day, self._provider.name, _sums(ours.values()), _sums(theirs.values()), differences)
 
     async def _theirs(self, since: datetime, until: datetime) -> dict[_Named, ProviderEntry]:
         return {_name(entry): entry async for entry in self._provider.entries(since, until)}
 
-    async def _ours(
-        self, theirs: Mapping[_Named, ProviderEntry], since: datetime, until: datetime
-    ) -> dict[_Named, ProviderEntry]:
-        """What we have of what is theirs, whenever we learnt of it, and what we learnt that day and is nowhere theirs.
-
-        Clocks and ways differ: what is theirs of one day may be ours of the next.
-        """
-        name = self._provider.name
-        ours = {_name(entry): entry for entry in await self._books.our_entries(name, since, until)}
-        alone = {named: entry for named, entry in ours.items() if named not in theirs}
-        if alone:
-            around = {**await self._theirs(since - _DAY, since), **await self._theirs(until, until + _DAY)}
-            alone = {named: entry for named, entry in alone.items() if named not in around}
+    async def _ours(self, theirs: Mapping[_Named, ProviderEntry]) -> dict[_Named, ProviderEntry]:
+        """What we have of what is theirs, whenever we learnt of it."""
         references = sorted({reference for reference, _ in theirs})
-        named = {_name(entry): entry for entry in await self._books.our_entries_by_reference(name, references)}
-        return alone | {name: entry for name, entry in named.items() if name in theirs}
+        found = await self._books.our_entries_by_reference(self._provider.name, references)
+        return {_name(entry): entry for entry in found if _name(entry) in theirs}
 
-    async def _heal(self, payment_id: PaymentId) -> None:
-        """Have the payment say of every charge what the provider says, and have it looked at."""
-        payment = await self._payments.by_id(payment_id)
-        if payment is None:
-            return
+    async def _elsewhere(
+        self, alone: Mapping[_Named, ProviderEntry], since: datetime, until: datetime
+    ) -> dict[_Named, ProviderEntry]:
+        """What the provider has, under another day, of what we learnt in this one.
+
+        A refund is among what moved since we asked for it. Of money the provider is asked by its charge: we may learn of it
+        long after it came.
+        """
+        asked_since = min(since, *(entry.at for entry in alone.values()))
+        found: dict[_Named, ProviderEntry] = {}
+        for start, end in ((asked_since - _DAY, since), (until, until + _DAY)):
+            async for entry in self._provider.entries(start, end):
+                if _name(entry) in alone:
+                    found[_name(entry)] = entry
+        for named, entry in alone.items():
+            if named not in found and not entry.refund and (shown := await self._shown(entry)) is not None:
+                found[named] = shown
+        return found
+
+    async def _shown(self, ours: ProviderEntry) -> ProviderEntry | None:
+        """This money as the provider shows it with its charge."""
+        payment = None if ours.payment_id is None else await self._payments.by_id(ours.payment_id)
+        numbers = () if payment is None else (one for one in payment.captures if one.reference == ours.reference)
+        known = next(iter(numbers), None)
+        if payment is None or known is None:
+            return None
         try:
-            after = payment
-            for charge in payment.charges:
-                after = await self._errands.look(after, charge)
-            if after != payment:
-                await self._payments.write(payment, after, booking_version=payment.number)
-        except (VersionConflict, ProviderRefused) as error:
-            _log.info("payment %s is left to the next reconciliation: %s", payment_id, error)
-        await self._payments.nudge([payment.booking_id])
+            # Without what we know, which the answer would only be added to.
+            seen = await self._errands.look(replace(payment, captures=()), payment.charge(known.charge_number))
+        except ProviderRefused as error:
+            _log.warning("%s says nothing of the charge of %s: %s", self._provider.name, ours.reference, error)
+            return None
+        for one in seen.captures:
+            if one.reference == ours.reference:
+                return replace(ours, amount=Money(one.amount_minor, payment.currency), fee_minor=one.fee_minor)
+        return None
+
+    async def _heal(self, made: Reconciliation) -> Reconciliation:
+        """Ask about each payment that is not healed, and keep which of them were; one that fails is left to the next time."""
+        healed = {payment_id for payment_id in made.unhealed if await self._asked_about(payment_id)}
+        if not healed:
+            return made
+        made = replace(
+            made,
+            differences=tuple(
+                replace(found, unhealed=False) if found.payment_id in healed else found for found in made.differences
+            ),
+        )
+        await self._books.healed(made)
+        return made
+
+    async def _asked_about(self, payment_id: PaymentId) -> bool:
+        """Have the payment say of every charge what the provider says, and have it looked at. Whether that worked."""
+        try:
+            payment = await self._payments.by_id(payment_id)
+            if payment is None:
+                return True
+            try:
+                await self._bring_up(payment)
+            except ProviderRefused:  # of which the desk tells a person
+                await self._payments.nudge([payment.booking_id])
+                raise
+            await self._payments.nudge([payment.booking_id])
+        except StoreError as error:
+            _log.warning("payment %s is not healed yet: %s: %s", payment_id, type(error).__name__, error)
+            return False
+        return True
+
+    async def _bring_up(self, payment: Payment) -> None:
+        after = payment
+        for charge in payment.charges:
+            after = await self._errands.look(after, charge)
+        if after != payment:
+            await self._payments.write(payment, after, booking_version=payment.number)
 
 
 class DailyReconciliation(Rounds):
-    """Each day once it is over, also those that went by while nobody ran. `run` once, in one task."""
+    """Each day once it is over, and once more until that worked; nobody goes back further than a week by itself.
+
+    `run` once, in one task.
+    """
 
     def __init__(self, reconciler: Reconciler, clock: Callable[[], datetime], *, every_seconds: float = 600.0) -> None:
         super().__init__(NAME, every_seconds)
@@ -118,15 +200,31 @@ class DailyReconciliation(Rounds):
         await self.catch_up()
 
     async def catch_up(self) -> int:
-        """Reconcile the last days that were not, and say how many that were. Raises StoreUnavailable."""
+        """Reconcile those of the last seven days that were not, the oldest first, and say how many that were.
+
+        No day waits for one that fails. Raises StoreUnavailable, in the end, with what failed.
+        """
         made, today = 0, (self._clock() - _SETTLED_AFTER).date()
-        for days in range(_DAYS_BACK, 0, -1):
-            day = today - timedelta(days=days)
-            if not await self._reconciler.done(day):
-                await self._reconciler.reconcile(day)
-                made += 1
+        failures: dict[str, list[date]] = {}
+        for back in range(_DAYS_BACK, 0, -1):
+            if self._stopping.is_set():
+                break
+            day = today - timedelta(days=back)
+            try:
+                made += await self._reconciler.settle(day)
+            except StoreError as error:
+                failures.setdefault(f"{type(error).__name__}: {error}", []).append(day)
         self._handled += made
+        if failures:
+            told = "; ".join(f"{', '.join(map(str, days))}: {error}" for error, days in failures.items())
+            raise StoreUnavailable(f"not reconciled: {told}")
         return made
+
+
+def _final(made: Reconciliation) -> bool:
+    """Whether the day was over when it was compared, and what was on its way had come."""
+    over_at = datetime.combine(made.day, time(), UTC) + _DAY + _SETTLED_AFTER
+    return made.made_at is not None and made.made_at >= over_at
 
 
 def _differences(ours: Mapping[_Named, ProviderEntry], theirs: Mapping[_Named, ProviderEntry]) -> Iterable[Difference]:
@@ -144,6 +242,7 @@ def _differences(ours: Mapping[_Named, ProviderEntry], theirs: Mapping[_Named, P
                 None if mine is None else mine.amount.amount_minor,
                 None if its is None else its.amount.amount_minor,
                 either.payment_id,
+                unhealed=either.payment_id is not None and _lacks(mine, its),
             )
 
 
@@ -160,6 +259,11 @@ def _what(ours: ProviderEntry | None, theirs: ProviderEntry | None) -> str:
     if ours.fee_minor != theirs.fee_minor:
         return f"another fee: {ours.fee_minor} with us, {theirs.fee_minor} there"
     return ""
+
+
+def _lacks(ours: ProviderEntry | None, theirs: ProviderEntry | None) -> bool:
+    """Whether the provider can tell us something that we do not know."""
+    return ours is None or (theirs is not None and ours.fee_minor != theirs.fee_minor)
 
 
 def _sums(entries: Iterable[ProviderEntry]) -> tuple[Sum, ...]:

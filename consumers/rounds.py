@@ -1,11 +1,14 @@
 """What goes round now and then in a consumer process, and rests in between until it is told to stop."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
 from consumers.consumer import ConsumerState
-from storage.errors import StoreUnavailable
+from storage.errors import StoreError
+
+_log = logging.getLogger(__name__)
 
 
 class Rounds(ABC):
@@ -30,18 +33,24 @@ class Rounds(ABC):
         self._stopping.set()
 
     async def run(self) -> None:
-        """Go round now and then until `stop`; goes on by itself where something was away."""
+        """Go round now and then until `stop`; goes on by itself where something was away, or said no.
+
+        What no store is to blame for is raised.
+        """
         while not self._stopping.is_set():
             try:
                 await self._round()
                 self._said = "reading"
-            except StoreUnavailable as error:
+            except StoreError as error:
+                paused = f"paused: {error}"
+                if paused != self._said:
+                    _log.warning("%s goes round again in %g s: %s", self._name, self._every_seconds, error)
                 self._last_error = f"{type(error).__name__}: {error}"
-                self._said = f"paused: {error}"
+                self._said = paused
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._every_seconds)
         self._said = "left"
 
     @abstractmethod
     async def _round(self) -> None:
-        """Once. Raises StoreUnavailable."""
+        """Once. Raises StoreError where it could not do all of it."""

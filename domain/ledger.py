@@ -1,6 +1,6 @@
 """The ledger: the accounts, what a change of a payment moves between them, and movements with what caused them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -55,7 +55,10 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class BookedMovement:
-    """A movement as it stands in the ledger, and what caused it: that version of the booking, that revision of the payment."""
+    """A movement as it stands in the ledger, with what caused it, a version of the booking: see `causes`.
+
+    It was booked with that revision of the payment.
+    """
 
     movement_id: int
     moved_at: datetime
@@ -82,6 +85,19 @@ class BookedMovement:
 def movements(before: Payment | None, after: Payment) -> tuple[Movement, ...]:
     """What the change moves between accounts. Money never moves in any other way."""
     return tuple(_movements(before, after))
+
+
+def causes(moved: Iterable[Movement], after: Payment, decided_by: int) -> tuple[int, ...]:
+    """The version of the booking that caused each of the movements that made the payment `after`.
+
+    Of money that came, and of its price, it is the one that asked for it, whoever learnt of it and when; of the others the
+    one that the change was `decided_by`. Raises KeyError where something came for no charge of the payment's.
+    """
+    asked = {charge.number: charge.asked_version for charge in after.charges}
+    came = {received.reference: asked[received.charge_number] for received in after.captures}
+    return tuple(
+        came[one.reference] if one.kind in (MovementKind.CAPTURE, MovementKind.FEE) else decided_by for one in moved
+    )
 
 
 def _movements(before: Payment | None, after: Payment) -> Iterator[Movement]:

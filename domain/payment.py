@@ -18,13 +18,13 @@ _NAMESPACE: Final = UUID("6f1cf25c-74ab-5a4b-9d26-1e4bb1f0a5d1")
 
 
 class ChargeState(StrEnum):
-    """OPENING -> OPEN <-> DECLINED; each of them -> PAID, or -> CLOSING -> CLOSED. Money may come in any state."""
+    """OPENING -> OPEN -> DECLINED; each of them -> PAID, or -> CLOSING -> CLOSED. Money may come in any state."""
 
     OPENING = "opening"
     """Written down; the provider was not told, or did not live to answer."""
     OPEN = "open"
     DECLINED = "declined"
-    """The last try was declined; the guest may try again."""
+    """A try was declined. The guest may try again: it stays so until that is paid, or over."""
     PAID = "paid"
     CLOSING = "closing"
     """Not wanted any more; the provider has yet to agree."""
@@ -61,11 +61,12 @@ class PaymentStatus(StrEnum):
 class Charge:
     """One checkout: a sum that the guest was asked for. `number` counts a payment's charges from 1.
 
-    `provider_ref` and `checkout_url` are known once the provider has answered. After `closes_at` nothing should come.
+    `asked_version` is the version of the booking that agreed on the deposit that the sum is for. `provider_ref` and `checkout_url` are known once the provider has answered. After `closes_at` nothing should come.
     """
 
     number: int
     amount_minor: int
+    asked_version: int
     state: ChargeState = ChargeState.OPENING
     closes_at: datetime | None = None
     provider_ref: str | None = None
@@ -98,7 +99,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The deposit of a booking, as it was agreed on in the booking's version `number`, with all that became of it.
+    """The deposit of a booking, first agreed on in the booking's version `number`, with all that became of it.
 
     `amount_minor` is the deposit as it is agreed now, `kept_minor` what the house has for good. `settled_version` is the
     version of the ended booking that it was settled by, 0 before. `revision` counts this payment's own changes, `nudges` how

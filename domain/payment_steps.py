@@ -86,7 +86,7 @@ def new_payment(booking: Booking, payments: tuple[Payment, ...], provider: str, 
         deposit.currency,
         deposit.amount_minor,
         now,
-        charges=(Charge(1, deposit.amount_minor, closes_at=_closes_at(booking)),),
+        charges=(Charge(1, deposit.amount_minor, number, closes_at=_closes_at(booking)),),
     )
 
 
@@ -100,7 +100,8 @@ def steps(payment: Payment, booking: Booking | None, *, current: bool, now: date
 
     `current` says whether it is the one of the booking's payments that counts. First what we know is written down, then
     the world is told: a provider that is away holds up no bookkeeping. What follows the first step is for whoever tried
-    that one to no effect, a refund that the provider takes its time over; after a change, ask anew.
+    that one to no effect or in vain, a refund that the provider takes its time over or has no money for; after a change,
+    ask anew.
     """
     after = _settled(payment, booking if current else None, now)
     if after is not payment:
@@ -138,7 +139,9 @@ def look_again_at(payment: Payment, booking: Booking | None, *, now: datetime, e
 def _settled(payment: Payment, booking: Booking | None, now: datetime) -> Payment:
     """The payment brought in line with its booking (None: nobody wants its money): charges, refunds, what is kept.
 
-    A booking as it was before the payment was settled by it says nothing any more.
+    A booking as it was before the payment was settled by it says nothing any more. What is kept of a visit is settled
+    when every checkout that could add to it has closed: whether its payment came in time, no lost message may decide.
+    Money that arrives after a cancellation goes back, whenever it was paid.
     """
     after = payment
     if booking is not None:
@@ -146,20 +149,21 @@ def _settled(payment: Payment, booking: Booking | None, now: datetime) -> Paymen
             return payment
         deposit = deposit_due(booking)
         if deposit is not None and deposit.currency == payment.currency:
-            return _live(payment, deposit.amount_minor, _closes_at(booking), now)
+            return _live(payment, booking, deposit.amount_minor, now)
+    after = _with_charges_closing(after, lambda _: True)
     if booking is not None and booking.version > payment.settled_version:
         agreed = _agreed_minor(payment, booking)
-        kept = (
-            0 if booking.deposit_waived else _kept_of(booking, Money(min(payment.net_minor, agreed), payment.currency))
-        )
+        kept = _kept_of(booking, Money(min(payment.net_minor, agreed), payment.currency))
+        if _came(booking) and _closing(after) and kept < _kept_of(booking, Money(agreed, payment.currency)):
+            return after
         amount = agreed or payment.amount_minor
         after = replace(after, amount_minor=amount, kept_minor=kept, settled_version=booking.version)
-    after = _with_charges_closing(after, lambda _: True)
     return _with_refund(after, after.net_minor - after.kept_minor)
 
 
-def _live(payment: Payment, deposit_minor: int, closes_at: datetime | None, now: datetime) -> Payment:
-    """The booking stands and wants its deposit, until `closes_at` where it is a hold."""
+def _live(payment: Payment, booking: Booking, deposit_minor: int, now: datetime) -> Payment:
+    """The booking stands and wants its deposit; where it is a hold, until its checkout closes."""
+    closes_at = _closes_at(booking)
     after = payment if payment.amount_minor == deposit_minor else replace(payment, amount_minor=deposit_minor)
     net = after.net_minor
     after = _with_refund(after, net - deposit_minor)
@@ -169,7 +173,7 @@ def _live(payment: Payment, deposit_minor: int, closes_at: datetime | None, now:
         lambda charge: charge.amount_minor != due or (charge.closes_at is not None and charge.closes_at <= now),
     )
     if due > 0 and after.payable is None and (closes_at is None or closes_at > now):
-        charge = Charge(len(after.charges) + 1, due, closes_at=closes_at)
+        charge = Charge(len(after.charges) + 1, due, booking.terms.deposit_version, closes_at=closes_at)
         after = replace(after, charges=(*after.charges, charge))
     return after
 
@@ -182,6 +186,8 @@ def _agreed_minor(payment: Payment, booking: Booking) -> int:
 
 def _kept_of(booking: Booking, held: Money) -> int:
     """What the house keeps of the deposit that it holds, once the booking has ended."""
+    if booking.deposit_waived:
+        return 0
     match booking.status:
         case BookingStatus.NO_SHOW:
             return held.amount_minor
@@ -191,6 +197,11 @@ def _kept_of(booking: Booking, held: Money) -> int:
             return held.percent(booking.terms.keep_on_late_cancel_percent).amount_minor
         case _:
             return 0
+
+
+def _came(booking: Booking) -> bool:
+    """Whether the booking lived to its time, so that what is kept goes by the deposit that was agreed on."""
+    return booking.status in (BookingStatus.AVAILED, BookingStatus.NO_SHOW)
 
 
 def _paid_for(payment: Payment, booking: Booking, now: datetime) -> bool:
@@ -234,6 +245,10 @@ def _with_charges_closing(payment: Payment, unwanted: Callable[[Charge], bool]) 
         for charge in payment.charges
     )
     return payment if charges == payment.charges else replace(payment, charges=charges)
+
+
+def _closing(payment: Payment) -> bool:
+    return any(charge.state is ChargeState.CLOSING for charge in payment.charges)
 
 
 def _moments(payment: Payment, booking: Booking | None, now: datetime, every: timedelta) -> Iterator[datetime]:

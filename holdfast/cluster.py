@@ -1,7 +1,7 @@
-"""Fills a Ray cluster: the schema, the supervisor with its shards and consumers, and the Serve applications.
+"""Fills a Ray cluster: the supervisor with its shards and consumers, and the Serve applications.
 
 Run as `python -m holdfast.cluster` with the settings in its environment, because Ray and Serve read theirs when they are
-imported. Safe to do again.
+imported. Safe to do again. The database is ready by then: see `database_ready`.
 """
 
 import asyncio
@@ -17,25 +17,14 @@ from holdfast.consumers import consumer_configs, consumers_here
 from holdfast.deployments import deploy
 from holdfast.settings import Settings
 from holdfast.store_urls import postgres_url
-from holdfast.wiring import Parts, supervisor_config
+from holdfast.wiring import supervisor_config
 from storage.consumer_states import ConsumerStates
 from storage.errors import StoreUnavailable
-from storage.migrate import migrate
 from storage.postgres import Database
 
 _SUPERVISOR_SECONDS: Final = 60
 _CONSUMERS_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.2
-
-
-async def _prepare_database(settings: Settings) -> None:
-    """Bring the schema to the newest form, and give the buckets of a new database to the shards."""
-    await migrate(postgres_url(settings))
-    parts = Parts(settings, "command")
-    try:
-        await parts.directory.seed(settings.shards)
-    finally:
-        await parts.close()
 
 
 async def _consumers_speak(settings: Settings, since: float) -> bool:
@@ -56,7 +45,6 @@ async def _consumers_speak(settings: Settings, since: float) -> bool:
 
 def main() -> int:
     settings = Settings()
-    asyncio.run(_prepare_database(settings))
     ray = ray_head.connect(settings)
     started = time.monotonic()
     supervisor = create_supervisor(replace(supervisor_config(settings), consumers=consumer_configs(settings)))

@@ -21,7 +21,8 @@ def finish(text: str, host: str, problems_dir: Path) -> str:
     """
     text = re.sub(r"^(\s*bind )(?:\*)?:(\d+)", r"\g<1>127.0.0.1:\2", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*log \S+ local0 info\n", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^(\s*errorfile )(50[234]) .*$", rf"\g<1>\2 {problems_dir}/\2.http", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*errorfile .*\n", "", text, flags=re.MULTILINE)
+    answers = "".join(f"    errorfile {file.stem} {file}\n" for file in sorted(problems_dir.glob("*.http")))
     text = re.sub(
         r"^(\s*)http-request return status 404 .*$",
         rf"\g<1>http-request return status 404 content-type application/problem+json file {problems_dir}/404.json",
@@ -34,6 +35,9 @@ def finish(text: str, host: str, problems_dir: Path) -> str:
         r"\g<1>    timeout http-request 15s\n",
         text,
         flags=re.MULTILINE,
+    )
+    text = re.sub(
+        r"^defaults\n\s*mode http\n\s*timeout http-request .*\n", rf"\g<0>{answers}", text, flags=re.MULTILINE
     )
     # Whatever a client says of itself in that header is not believed.
     return re.sub(

@@ -1,5 +1,6 @@
 """Bringing one installation up and down on this machine: each step knows what it started and how to end it."""
 
+import asyncio
 import fcntl
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from holdfast import health, ray_head
+from holdfast.database_ready import DatabaseNotReadyError, make_ready
 from holdfast.keeper import KeeperFile, embedded_servers, read_keeper_file
 from holdfast.own_processes import ProcessId, name_of, ours, parent_of, send
 from holdfast.ports import PortTaken, taken_ports
@@ -18,6 +20,7 @@ from holdfast.secrets import load_or_make
 from holdfast.settings import Settings
 
 KEEPER_SECONDS_MAX: Final = 90.0
+DATABASE_SECONDS_MAX: Final = 120.0
 CLUSTER_SECONDS_MAX: Final = 180.0
 HEALTH_SECONDS_MAX: Final = 60.0
 DRAIN_SECONDS_MAX: Final = 25.0
@@ -69,6 +72,7 @@ class Installation:
             load_or_make(settings.secrets_dir)
             try:
                 self._start_keeper()
+                self._prepare_database()
                 self._start_cluster()
             except BaseException:
                 self._tell("ending what was started")
@@ -110,12 +114,24 @@ class Installation:
                 raise InstallationError(f"the embedded servers did not start; the last lines of {log}:\n{_tail(log)}")
             time.sleep(_POLL_SECONDS)
 
+    def _prepare_database(self) -> None:
+        """Before Ray, so that settings which do not fit the data cost nobody a start of everything."""
+        self._tell("preparing the database")
+        try:
+            note = asyncio.run(asyncio.wait_for(make_ready(self._settings), DATABASE_SECONDS_MAX))
+        except DatabaseNotReadyError as error:
+            raise InstallationError(str(error)) from error
+        except TimeoutError as error:
+            raise InstallationError(f"the database was not prepared in {DATABASE_SECONDS_MAX:.0f} s") from error
+        if note:
+            self._tell(note)
+
     def _start_cluster(self) -> None:
         settings = self._settings
         if not settings.ray_address:
             self._tell("starting Ray")
             ray_head.start(settings)
-        self._tell("preparing the database, starting shards and services")
+        self._tell("starting shards and services")
         log = settings.logs_dir / "cluster.log"
         if self._run("holdfast.cluster", log, seconds_max=CLUSTER_SECONDS_MAX) != 0:
             raise InstallationError(f"the cluster did not start; the last lines of {log}:\n{_tail(log)}")

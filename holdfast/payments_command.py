@@ -121,6 +121,9 @@ def reconcile(
         _out.print(payments_shown.differences(made.differences))
         many = _counted(len(made.differences), "difference")
         _out.print(f"[bold red]{chosen}, {made.provider}: {many}.[/]", highlight=False)
+        for payment_id in made.unhealed:
+            told = f"Payment {payment_id} could not be brought up to date: reconcile the day again."
+            _out.print(told, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     _out.print(f"[bold green]{chosen}, {made.provider}: both say the same.[/]", highlight=False)
 

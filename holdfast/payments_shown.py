@@ -161,7 +161,7 @@ def _facts(known: PaymentKnown) -> Iterable[tuple[str, str]]:
     yield "guest", str(one.user_id)
     yield "provider", one.provider
     replaced = "" if known.current else ", replaced by a later one"
-    yield "deposit", f"{amount(one.amount_minor, one.currency)}, agreed on in version {one.number}{replaced}"
+    yield "deposit", f"{amount(one.amount_minor, one.currency)}, asked for since version {one.number}{replaced}"
     yield "status", status_of(one, booking, current=known.current)
     yield "captured", amount(one.captured_minor, one.currency)
     yield "given back", amount(one.refunded_minor, one.currency)
@@ -182,12 +182,13 @@ def _outlook(attention: Attention) -> str:
 
 def _charges(one: Payment) -> Table:
     table = tables.plain(
-        "number", "amount", "state", "closes", "provider's reference", yielding={"provider's reference"}
+        "number", "amount", "version", "state", "closes", "provider's reference", yielding={"provider's reference"}
     )
     for charge in one.charges:
         table.add_row(
             str(charge.number),
             amount(charge.amount_minor, one.currency),
+            str(charge.asked_version),
             charge.state,
             "-" if charge.closes_at is None else _instant(charge.closes_at),
             Text(charge.provider_ref or "-"),

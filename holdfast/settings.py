@@ -96,7 +96,12 @@ class Settings(BaseSettings):
     )
     ray_object_store_mib: int = Field(default=100, ge=80, description="shared memory of Ray's object store")
     replicas: int = Field(default=1, ge=1, le=16, description="Serve replicas of each service")
-    shards: int = Field(default=1, ge=1, le=4096, description="shard actors, each the only writer of its buckets")
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        description="shard actors, each the only writer of its buckets; a database that has its buckets spread keeps them so",
+    )
     mailbox_commands_max: int = Field(
         default=20_000, ge=1, description="queued commands per shard before it answers `overloaded`"
     )

@@ -2,11 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import httpx
 
 from holdfast import health
 from holdfast.consumers import consumers_here
 from holdfast.keeper import embedded_servers, read_keeper_file
+from holdfast.operator_api import OperatorApi
 from holdfast.ports import is_taken
 from holdfast.settings import Settings
 from holdfast.store_urls import postgres_url
@@ -28,7 +31,15 @@ class Line:
 
 def look(settings: Settings) -> list[Line]:
     """One line for each part, from the ground up."""
-    return [*_servers(settings), *_ray(settings), *_services(settings), *_consumers(settings), *_money(settings)]
+    services = _services(settings)
+    return [
+        *_servers(settings),
+        *_ray(settings),
+        *services,
+        *_shards(settings, services),
+        *_consumers(settings),
+        *_money(settings),
+    ]
 
 
 def _servers(settings: Settings) -> list[Line]:
@@ -63,6 +74,23 @@ def _services(settings: Settings) -> list[Line]:
         Line(name, answer, urls[name].removesuffix("/healthz"), answer == "ok")
         for name, answer in health.ask(urls).items()
     ]
+
+
+def _shards(settings: Settings, services: list[Line]) -> list[Line]:
+    """Whether each answers. Every one whose buckets would be closed counts, whoever was to start it."""
+    if not any(line.what == "operator service" and line.well for line in services):
+        return [Line("shards", "unknown: no operator service", "", well=False)]
+    try:
+        found = OperatorApi(settings).shards()
+    except httpx.HTTPError as error:
+        return [Line("shards", f"unknown: {type(error).__name__}", "", well=False)]
+    return [_shard(row) for row in found if row["buckets"] or row["shard_id"] < settings.shards]
+
+
+def _shard(row: dict[str, Any]) -> Line:
+    answers = row["queue"] is not None
+    where = f"process {row['pid'] or '-'}, {row['buckets']:,} buckets"
+    return Line(f"shard {row['shard_id']}", "ok" if answers else "no answer", where, answers)
 
 
 def _consumers(settings: Settings) -> list[Line]:

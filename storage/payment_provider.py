@@ -12,11 +12,15 @@ from typing import Protocol
 from domain.ids import BookingId
 from domain.money import Money
 from domain.payment import Capture, PaymentId, RefundState
-from storage.errors import StoreError
+from storage.errors import StoreError, StoreUnavailable
 
 
 class ProviderRefused(StoreError):
     """The provider understood and will never do it. What it says is for an operator, and holds no secret."""
+
+
+class OwnerNeeded(StoreUnavailable):
+    """It passes, as with a provider that is away, but maybe not before the account's owner sees to it: money for refunds, a key."""
 
 
 class BadSignature(ValueError):
@@ -123,7 +127,10 @@ class ProviderEntry:
 
 
 class PaymentProvider(Protocol):
-    """Calls raise StoreUnavailable where the provider is away or too slow, ProviderRefused where it says no for good."""
+    """Calls raise StoreUnavailable where the provider is away or too slow, ProviderRefused where it says no for good.
+
+    And OwnerNeeded, a kind of the former, where the account with it is not in order.
+    """
 
     @property
     def name(self) -> str:

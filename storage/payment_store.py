@@ -7,7 +7,7 @@ ledger.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
@@ -18,7 +18,8 @@ from storage.errors import StoreError
 Place: TypeAlias = tuple[datetime, BookingId]
 """A place among the bookings as they come by when they last changed."""
 
-FIRST_PLACE: Final[Place] = datetime.min.replace(tzinfo=UTC), BookingId(UUID(int=0))
+FIRST_BOOKING: Final = BookingId(UUID(int=0))
+FIRST_PLACE: Final[Place] = datetime.min.replace(tzinfo=UTC), FIRST_BOOKING
 
 
 class ReferenceTaken(StoreError):
@@ -36,7 +37,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """What only a person can settle, and why. The payment is looked at again once somebody asks for it."""
+    """What a person is asked to settle, and why: what was given up, or what has failed for long and is tried on."""
 
     payment: Payment
     reason: str
@@ -49,6 +50,14 @@ class Unpaid:
 
     booking_ids: Sequence[BookingId]
     read_to: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unnoticed:
+    """Of one page of bookings those that moved on. The next page is after `read_to`, None where this is the last."""
+
+    booking_ids: Sequence[BookingId]
+    read_to: BookingId | None
 
 
 class PaymentStore(Protocol):
@@ -65,8 +74,9 @@ class PaymentStore(Protocol):
     async def by_id(self, payment_id: PaymentId) -> Payment | None: ...
 
     async def write(self, before: Payment | None, after: Payment, *, booking_version: int) -> Payment:
-        """Store what `before` becomes, with its movements, caused by that version of the booking; with the next revision.
+        """Store what `before` becomes, with its movements; with the next revision.
 
+        That version of the booking decided what is kept or goes back by it; what came has its cause with its charge.
         Whoever looks after payments looks at it soon, also where it is stuck. Raises VersionConflict where it is no longer
         (or already) there as `before` says, ReferenceTaken where another payment has its money: nothing was written.
         """
@@ -76,17 +86,23 @@ class PaymentStore(Protocol):
         """It was looked at, to the end: leave it until then, or for good if None. `over` says that no money is open.
 
         Without effect if it has changed since it was loaded, or was nudged, because then somebody has to look again: so load
-        the payment before its booking. What is over is not stuck any more.
+        the payment before its booking. Nothing hindered the look, so it is not stuck any more.
         """
         ...
 
-    async def failed(self, payment: Payment, *, look_at: datetime, error: str) -> None:
-        """A look failed, and the next one is then. Without effect where `rest` would be: somebody has to look now."""
+    async def failed(self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta) -> None:
+        """A look failed, and the next one is then. Without effect where `rest` would be: somebody has to look now.
+
+        Where none has come to its end for as long as `patience`, it is stuck for that error, until one does.
+        """
         ...
 
-    async def give_up(self, payment: Payment, reason: str, *, look_at: datetime | None = None) -> None:
-        """Only a person can go on from here; it stays among the stuck until `retry`, or until it is over.
+    async def give_up(
+        self, payment: Payment, reason: str, *, look_at: datetime | None = None, anew: bool = True
+    ) -> None:
+        """Only a person can go on from here; it stays among the stuck until `retry`, or until `rest` says that all is well.
 
+        Where it is stuck already and nothing happened `anew`, the reason stays that was told first.
         There may be news of it all the same, so look at it again then. Without effect where `rest` would be.
         """
         ...
@@ -99,8 +115,8 @@ class PaymentStore(Protocol):
         """Those to look at by now, the longest due first."""
         ...
 
-    async def due_of(self, booking_id: BookingId, now: datetime) -> frozenset[PaymentId]:
-        """Those of the booking to look at by now."""
+    async def due_of(self, booking_id: BookingId, now: datetime) -> Mapping[PaymentId, int]:
+        """Those of the booking to look at by now, each with its `tries`."""
         ...
 
     async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
@@ -114,8 +130,13 @@ class PaymentStore(Protocol):
         """
         ...
 
-    async def unnoticed(self, older_than: datetime, bookings_max: int) -> Sequence[BookingId]:
-        """Bookings last changed before then that moved on from their payment while nobody looked: the telling got lost."""
+    async def unnoticed(
+        self, older_than: datetime, bookings_max: int, *, after: BookingId = FIRST_BOOKING
+    ) -> Unnoticed:
+        """Bookings last changed before then that moved on from their payment while nobody looked: the telling got lost.
+
+        Looks at so many that have a payment that is not over, by their id from that one on, however many of them moved on.
+        """
         ...
 
     async def stuck(self, payments_max: int) -> Sequence[Stuck]: ...

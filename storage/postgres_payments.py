@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,10 +10,19 @@ import asyncpg
 import orjson
 
 from domain.ids import BookingId, UserId, VendorId
-from domain.ledger import movements
+from domain.ledger import causes, movements
 from domain.payment import Capture, Charge, ChargeState, Payment, PaymentId, Refund, RefundState
 from storage.errors import VersionConflict
-from storage.payment_store import FIRST_PLACE, Due, Place, ReferenceTaken, Stuck, Unpaid
+from storage.payment_store import (
+    FIRST_BOOKING,
+    FIRST_PLACE,
+    Due,
+    Place,
+    ReferenceTaken,
+    Stuck,
+    Unnoticed,
+    Unpaid,
+)
 from storage.postgres import Database, printable
 
 _NEVER: Final = -1
@@ -41,10 +50,10 @@ class PostgresPayments:
 
     async def write(self, before: Payment | None, after: Payment, *, booking_version: int) -> Payment:
         expected = 0 if before is None else before.revision or _NEVER
-        moved = orjson.dumps(movements(before, after)).decode()
-        parameters = orjson.dumps(after).decode(), expected, moved, booking_version
+        moved = movements(before, after)
+        booked = orjson.dumps(moved).decode(), causes(moved, after, booking_version)
         try:
-            revision = await self._database.value("write_payment", *parameters)
+            revision = await self._database.value("write_payment", orjson.dumps(after).decode(), expected, *booked)
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name in _TAKEN:
                 raise ReferenceTaken(f"payment {after.payment_id}: {error.detail}") from error
@@ -56,13 +65,15 @@ class PostgresPayments:
     async def rest(self, payment: Payment, *, look_at: datetime | None, over: bool) -> None:
         await self._database.value("rest_payment", payment.payment_id, payment.revision, payment.nudges, look_at, over)
 
-    async def failed(self, payment: Payment, *, look_at: datetime, error: str) -> None:
+    async def failed(self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta) -> None:
         seen = payment.payment_id, payment.revision, payment.nudges
-        await self._database.value("payment_look_failed", *seen, look_at, printable(error))
+        await self._database.value("payment_look_failed", *seen, look_at, printable(error), patience)
 
-    async def give_up(self, payment: Payment, reason: str, *, look_at: datetime | None = None) -> None:
+    async def give_up(
+        self, payment: Payment, reason: str, *, look_at: datetime | None = None, anew: bool = True
+    ) -> None:
         seen = payment.payment_id, payment.revision, payment.nudges
-        await self._database.value("give_payment_up", *seen, look_at, printable(reason))
+        await self._database.value("give_payment_up", *seen, look_at, printable(reason), anew)
 
     async def retry(self, payment_id: PaymentId) -> bool:
         return await self._database.value("retry_payment", payment_id) is not None
@@ -73,9 +84,9 @@ class PostgresPayments:
             for row in await self._database.rows("payments_due", now, payments_max)
         ]
 
-    async def due_of(self, booking_id: BookingId, now: datetime) -> frozenset[PaymentId]:
+    async def due_of(self, booking_id: BookingId, now: datetime) -> Mapping[PaymentId, int]:
         rows = await self._database.rows("payments_due_of_booking", booking_id, now)
-        return frozenset(PaymentId(UUID(int=row["payment_id"].int)) for row in rows)
+        return {PaymentId(UUID(int=row["payment_id"].int)): row["tries"] for row in rows}
 
     async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
         nudged: int = await self._database.value("nudge_payments", booking_ids)
@@ -88,9 +99,12 @@ class PostgresPayments:
             return Unpaid(found, None)
         return Unpaid(found, (row["read_to"], BookingId(UUID(int=row["read_to_booking"].int))))
 
-    async def unnoticed(self, older_than: datetime, bookings_max: int) -> Sequence[BookingId]:
-        rows = await self._database.rows("bookings_unnoticed", older_than, bookings_max)
-        return [BookingId(UUID(int=row["booking_id"].int)) for row in rows]
+    async def unnoticed(
+        self, older_than: datetime, bookings_max: int, *, after: BookingId = FIRST_BOOKING
+    ) -> Unnoticed:
+        [row] = await self._database.rows("bookings_unnoticed", older_than, after, bookings_max)
+        found = [BookingId(UUID(int=booking_id.int)) for booking_id in row["booking_ids"]]
+        return Unnoticed(found, None if row["read_to"] is None else BookingId(UUID(int=row["read_to"].int)))
 
     async def stuck(self, payments_max: int) -> Sequence[Stuck]:
         return [

@@ -28,7 +28,8 @@ class Sum:
 class Difference:
     """One thing that only one side has, or that each has in another way; `what` says it for people.
 
-    `reference` is the provider's. A side that has nothing under it is None.
+    `reference` is the provider's. A side that has nothing under it is None. `unhealed` says that the provider is yet to be
+    asked about the payment.
     """
 
     reference: str
@@ -37,11 +38,12 @@ class Difference:
     ours_minor: int | None = None
     theirs_minor: int | None = None
     payment_id: PaymentId | None = None
+    unhealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """`day` is one of UTC. `made_at` is None until it is stored."""
+    """`day` is one of UTC. `made_at`, when it was compared, is None until it is stored."""
 
     day: date
     provider: str
@@ -49,6 +51,12 @@ class Reconciliation:
     theirs: tuple[Sum, ...]
     differences: tuple[Difference, ...]
     made_at: datetime | None = None
+
+    @property
+    def unhealed(self) -> Sequence[PaymentId]:
+        """The payments that the provider is yet to be asked about."""
+        named = (one.payment_id for one in self.differences if one.unhealed and one.payment_id is not None)
+        return list(dict.fromkeys(named))
 
 
 class Reconciliations:
@@ -63,6 +71,11 @@ class Reconciliations:
         made_at = await self._database.value("save_reconciliation", made.day, made.provider, *sides)
         return replace(made, made_at=made_at)
 
+    async def healed(self, made: Reconciliation) -> None:
+        """Keep which of its differences are healed by now. Without effect where another took its place."""
+        differences = orjson.dumps(made.differences).decode()
+        await self._database.value("reconciliation_healed", made.day, made.provider, made.made_at, differences)
+
     async def latest(self, provider: str | None, reconciliations_max: int) -> Sequence[Reconciliation]:
         """The newest day first; of every provider where none is named."""
         return list(
@@ -76,7 +89,8 @@ class Reconciliations:
     async def our_entries(self, provider: str, since: datetime, until: datetime) -> Sequence[ProviderEntry]:
         """What we say that the provider has taken and given back from `since` to before `until`, by when we learnt of it.
 
-        A refund that the provider has not done yet is not among them.
+        A refund that the provider has not done yet is not among them. `at` is when we asked for a refund, which may be long
+        before.
         """
         return list(map(_entry, await self._database.rows("our_provider_entries", provider, since, until)))
 

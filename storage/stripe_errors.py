@@ -8,13 +8,16 @@ import stripe
 from stripe import _util
 
 from storage.errors import StoreError, StoreUnavailable
-from storage.payment_provider import ProviderRefused
+from storage.payment_provider import OwnerNeeded, ProviderRefused
 
 _SECRET: Final = re.compile(r"\b(?:(?:sk|rk|pk)_(?:live|test)_|whsec_|sk_|rk_)[\w*-]*|\b\w+_secret_[\w*-]+", re.ASCII)
 """Keys, also as Stripe shows them in an error, and the secrets by which a browser may pay an intent."""
 
-_PASSES: Final = frozenset(["balance_insufficient", "idempotency_key_in_use", "lock_timeout", "rate_limit"])
+_PASSES: Final = frozenset(["idempotency_key_in_use", "lock_timeout", "rate_limit"])
 """Refusals that are over after a while."""
+
+_NO_MONEY: Final = "balance_insufficient"
+"""The account has too little for a refund: the next payments may bring it, or its owner."""
 
 
 class StripeHasNone(ProviderRefused):
@@ -24,10 +27,13 @@ class StripeHasNone(ProviderRefused):
 def store_error(error: stripe.StripeError) -> StoreError:
     """What to raise instead. Raise it where no error is being handled: the library's own holds whole answers.
 
-    A key that Stripe does not take is trouble that passes once somebody puts it right, and no reason to give up payments.
+    A key that Stripe does not take, and an account without the money for a refund, are trouble that passes once somebody puts
+    it right, and no reason to give up payments.
     """
     refused = isinstance(error, stripe.InvalidRequestError | stripe.CardError | stripe.IdempotencyError)
     told = " ".join(_told(error))
+    if error.code == _NO_MONEY or isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return OwnerNeeded(told)
     if not refused or error.code in _PASSES:
         return StoreUnavailable(told)
     return (StripeHasNone if error.code == "resource_missing" else ProviderRefused)(told)

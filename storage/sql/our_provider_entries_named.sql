@@ -5,7 +5,7 @@ FROM payment_capture AS capture
 JOIN payment USING (payment_id)
 WHERE capture.provider = $1 AND capture.reference = ANY ($2::text[])
 UNION ALL
-SELECT refund.provider_ref, refund.amount_minor, payment.currency, true, refund.changed_at, refund.payment_id, 0
+SELECT refund.provider_ref, refund.amount_minor, payment.currency, true, refund.created_at, refund.payment_id, 0
 FROM payment_refund AS refund
 JOIN payment USING (payment_id)
 WHERE refund.provider = $1 AND refund.provider_ref = ANY ($2::text[])

@@ -1,6 +1,6 @@
 -- write_payment: a payment as it becomes ($1, JSON), unless it is no longer at the revision in $2 (0: not there yet), with what it moves.
 --
--- $3 the movements as one JSON array, in their order; $4 the version of the booking that they are caused by.
+-- $3 the movements as one JSON array, in their order; $4 the version of the booking that caused each of them.
 -- No row where nothing was written. Every part reads `fence`, so that nothing is touched before the payment's row is
 -- locked and its revision seen.
 WITH given AS (
@@ -41,12 +41,13 @@ fence AS (
 
 charge_kept AS (
     INSERT INTO payment_charge AS stored (
-        payment_id, number, amount_minor, closes_at, state, provider, provider_ref, checkout_url
+        payment_id, number, amount_minor, closes_at, asked_version, state, provider, provider_ref, checkout_url
     )
-    SELECT fence.payment_id, charge.number, charge.amount_minor, charge.closes_at, charge.state, fence.provider,
-           charge.provider_ref, charge.checkout_url
+    SELECT fence.payment_id, charge.number, charge.amount_minor, charge.closes_at, charge.asked_version, charge.state,
+           fence.provider, charge.provider_ref, charge.checkout_url
     FROM fence, jsonb_to_recordset($1::jsonb -> 'charges') AS charge (
-        number integer, amount_minor bigint, closes_at timestamptz, state text, provider_ref text, checkout_url text
+        number integer, amount_minor bigint, closes_at timestamptz, asked_version integer, state text, provider_ref text,
+        checkout_url text
     )
     ON CONFLICT (payment_id, number) DO UPDATE
     SET state = excluded.state, provider_ref = excluded.provider_ref, checkout_url = excluded.checkout_url,
@@ -89,11 +90,11 @@ movement AS (
         payment_id, booking_id, vendor_id, user_id, amount_minor, booking_version, payment_revision, position, kind,
         currency, provider, reference
     )
-    SELECT fence.payment_id, fence.booking_id, fence.vendor_id, fence.user_id, moved.amount_minor, $4, fence.revision,
-           moved.position, moved.kind, fence.currency, fence.provider, moved.reference
+    SELECT fence.payment_id, fence.booking_id, fence.vendor_id, fence.user_id, moved.amount_minor,
+           moved.booking_version, fence.revision, moved.position, moved.kind, fence.currency, fence.provider, moved.reference
     FROM fence, ROWS FROM (jsonb_to_recordset($3::jsonb) AS (
         kind text, amount_minor bigint, reference text
-    )) WITH ORDINALITY AS moved (kind, amount_minor, reference, position)
+    ), unnest($4::integer[])) WITH ORDINALITY AS moved (kind, amount_minor, reference, booking_version, position)
     ORDER BY moved.position
     RETURNING movement_id, position, amount_minor
 ),

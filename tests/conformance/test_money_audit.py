@@ -39,6 +39,8 @@ SETTLED = "settled: captured minus refunded is kept"
 CONFIRMED = "CONFIRMED with a deposit have their money"
 HOMELESS = "no money is without its booking"
 DEPARTED = "money of archived bookings is settled"
+FITS = "payments fit bookings, refunds fit captures"
+REFUNDS = "refunds under way have somebody who looks"
 ON_ITS_WAY = "money on its way to where it belongs"
 
 
@@ -83,7 +85,8 @@ class Desk:
             case CloseCheckout(charge):
                 return closed(payment, charge.number)
             case SendRefund(refund):
-                return refund_known(payment, refund.number, RefundState.DONE, f"refund-{refund.number}")
+                reference = f"refund-{payment.payment_id}-{refund.number}"
+                return refund_known(payment, refund.number, RefundState.DONE, reference)
         return None
 
 
@@ -145,7 +148,7 @@ class Town:
 
 
 @pytest.fixture
-async def town(database, open_database):
+async def town(database, open_database, admin):
     made = Town(database, open_database)
     await made.open(open_database)
     await made.unpaid("blocked", BookingStatus.BLOCKED)
@@ -156,6 +159,8 @@ async def town(database, open_database):
     await made.live("availed", BookingStatus.AVAILED, bill_minor=120)
     await made.live("no_show", BookingStatus.NO_SHOW)
     await made.unpaid("expired", BookingStatus.EXPIRED)
+    # Long before the bookings ended, which is when a house's share is known to the cent.
+    await admin.execute("UPDATE payment_capture SET created_at = $1", OPENED - timedelta(minutes=5))
     yield made
     await made.store.close()
 
@@ -185,6 +190,8 @@ async def test_all_is_well_and_every_cent_is_accounted_for(town, open_database):
     assert counts[SETTLED] == 6
     assert counts[CONFIRMED] == 1
     assert counts[HOMELESS] == 2
+    assert counts[FITS] == 8
+    assert counts[REFUNDS] == 0
     assert counts[DEPARTED] == counts[ON_ITS_WAY] == 0
     assert counts["payments stuck"] == counts["messages of providers that wait"] == 0
     [euro] = report.money
@@ -201,6 +208,24 @@ async def test_all_is_well_and_every_cent_is_accounted_for(town, open_database):
         fees_account=75,
     )
     assert (euro.held, euro.rest) == (500, 0)
+
+
+_OF_LATE = "movement_id IN (SELECT movement_id FROM ledger_movement WHERE payment_id = '{late}' AND kind = '%s')"
+
+_UNSENT = "UPDATE payment_refund SET state = 'wanted', provider_ref = NULL WHERE payment_id = '{cancelled}';"
+
+# All of it, by mistake and in line with the ledger; and the guest is asked for it anew.
+_GIVEN_BACK = (
+    "UPDATE payment_charge SET state = 'open', amount_minor = 500 WHERE payment_id = '{confirmed}';"
+    " INSERT INTO payment_refund (payment_id, number, amount_minor, state, provider, capture_reference)"
+    " SELECT payment_id, 1, 500, 'done', provider, reference FROM payment_capture WHERE payment_id = '{confirmed}';"
+    " WITH moved AS (INSERT INTO ledger_movement (payment_id, booking_id, vendor_id, user_id, amount_minor,"
+    " booking_version, payment_revision, position, kind, currency, provider, reference)"
+    " SELECT payment_id, booking_id, vendor_id, user_id, 500, 2, 99, 1, 'refund', currency, provider, ''"
+    " FROM payment WHERE payment_id = '{confirmed}' RETURNING *)"
+    " INSERT INTO ledger_entry SELECT movement_id, 'provider', provider, currency, -500 FROM moved"
+    " UNION ALL SELECT movement_id, 'guest', user_id::text, currency, 500 FROM moved;"
+)
 
 
 # Each is done to one row that the name in its braces stands for, and breaks exactly the rules beside it.
@@ -245,6 +270,102 @@ _BROKEN = {
     "a movement is of another booking": (
         "UPDATE ledger_movement SET booking_id = vendor_id WHERE payment_id = '{no_show}' AND kind = 'keep'",
         {SIDES: 1},
+    ),
+    "what is kept went to the provider's account": (
+        "UPDATE ledger_entry SET account = 'provider', holder = 'sandbox' WHERE account = 'guest' AND "
+        + _OF_LATE % "keep",
+        {SIDES: 1, BOOKED: 1},
+    ),
+    "a refund came out of the fees": (
+        "UPDATE ledger_entry SET account = 'fees' WHERE account = 'provider' AND " + _OF_LATE % "refund",
+        {SIDES: 1, BOOKED: 1},
+    ),
+    "a movement has another kind": (
+        "UPDATE ledger_movement SET kind = 'give_back' WHERE payment_id = '{late}' AND kind = 'keep'",
+        {SIDES: 1},
+    ),
+    "what is kept stands for another house": (
+        "UPDATE ledger_entry SET holder = gen_random_uuid() WHERE account = 'vendor' AND " + _OF_LATE % "keep",
+        {SIDES: 1},
+    ),
+    "what is due stands for another guest": (
+        "UPDATE ledger_entry SET holder = gen_random_uuid() WHERE account = 'guest' AND " + _OF_LATE % "refund",
+        {SIDES: 1},
+    ),
+    "money lies with another provider": (
+        "UPDATE ledger_entry SET holder = 'another' WHERE account = 'provider' AND " + _OF_LATE % "capture",
+        {SIDES: 1},
+    ),
+    "movements are of another house": (
+        "UPDATE ledger_movement SET vendor_id = booking_id WHERE payment_id = '{late}'",
+        {SIDES: 4},
+    ),
+    "movements are of another guest": (
+        "UPDATE ledger_movement SET user_id = booking_id WHERE payment_id = '{late}'",
+        {SIDES: 4},
+    ),
+    "a payment is of another house than its booking": (
+        "UPDATE payment SET vendor_id = booking_id WHERE payment_id = '{blocked}'",
+        {FITS: 1},
+    ),
+    "a payment is of another guest than its booking": (
+        "UPDATE payment SET user_id = booking_id WHERE payment_id = '{blocked}'",
+        {FITS: 1},
+    ),
+    "a refund is of another payment's money": (
+        (
+            "UPDATE payment_refund SET capture_reference = (SELECT reference FROM payment_capture"
+            " WHERE payment_id = '{no_show}') WHERE payment_id = '{cancelled}'"
+        ),
+        {FITS: 1},
+    ),
+    "more went back than came": (
+        "UPDATE payment_refund SET amount_minor = 501 WHERE payment_id = '{cancelled}'",
+        {FITS: 1, BOOKED: 1, SETTLED: 1},
+    ),
+    "one refund of the provider counts as two": (
+        "UPDATE payment_refund SET provider_ref = 'same' WHERE payment_id IN ('{cancelled}', '{late}')",
+        {FITS: 2},
+    ),
+    "a refund was never sent and nobody looks": (
+        _UNSENT + "UPDATE payment SET look_at = NULL, over = false WHERE payment_id = '{cancelled}'",
+        {REFUNDS: 1},
+    ),
+    "a refund was never sent and its payment is over": (_UNSENT, {REFUNDS: 1}),
+    "a refund is on its way and its look is overdue": (
+        (
+            "UPDATE payment_refund SET state = 'sent' WHERE payment_id = '{cancelled}'; UPDATE payment"
+            " SET look_at = now() - interval '130 seconds', over = false WHERE payment_id = '{cancelled}'"
+        ),
+        {REFUNDS: 1},
+    ),
+    "a refund was refused and nobody is told": (
+        "UPDATE payment_refund SET state = 'refused' WHERE payment_id = '{cancelled}'",
+        {REFUNDS: 1},
+    ),
+    "a house keeps nothing of a no-show": (
+        "UPDATE booking SET status = 'NO_SHOW' WHERE booking_id = '{booking_cancelled}'",
+        {SETTLED: 1},
+    ),
+    "a house keeps too little of a late cancellation": (
+        (
+            "UPDATE booking SET terms = jsonb_set(terms, '{{keep_on_late_cancel_percent}}', '51')"
+            " WHERE booking_id = '{booking_late}'"
+        ),
+        {SETTLED: 1},
+    ),
+    "the bill was higher": ("UPDATE booking SET bill_minor = 121 WHERE booking_id = '{booking_availed}'", {SETTLED: 1}),
+    "a confirmed booking's deposit went back": (_GIVEN_BACK, {CONFIRMED: 1}),
+    "part of a confirmed booking's deposit went back": (
+        _GIVEN_BACK.replace("500", "100"),
+        {CONFIRMED: 1},
+    ),
+    "a deposit went back, and an amendment asks for it": (
+        (
+            _GIVEN_BACK + "UPDATE booking SET version = 3, terms = jsonb_set(terms, '{{deposit_version}}', '3')"
+            " WHERE booking_id = '{booking_confirmed}'"
+        ),
+        {CONFIRMED: 1},
     ),
     "more came than was booked": (
         "UPDATE payment_capture SET amount_minor = amount_minor + 1 WHERE payment_id = '{no_show}'",
@@ -352,6 +473,73 @@ async def test_a_fault_is_found_and_named(name, town, open_database, admin):
     assert {figure: count for figure, count in found.items() if figure not in words} == expected
     report = await report_of(open_database)
     assert all(figure.examples for figure in report.figures if figure.name in expected)
+
+
+async def test_a_refund_that_somebody_sees_to_is_well(town, open_database, admin):
+    cancelled = town.payments["cancelled"].payment_id
+    await admin.execute("UPDATE payment_refund SET state = 'sent' WHERE payment_id = $1", cancelled)
+    due = "UPDATE payment SET look_at = now() - interval '110 seconds', over = false WHERE payment_id = $1"
+    await admin.execute(due, cancelled)
+    assert await faults(open_database) == {}
+    assert await counted(open_database, REFUNDS) == 1
+    await admin.execute("UPDATE payment_refund SET state = 'refused' WHERE payment_id = $1", cancelled)
+    await town.desk.payments.give_up(await town.desk.payments.by_id(cancelled), "the provider says no")
+    assert await faults(open_database) == {}
+    assert await counted(open_database, REFUNDS) == 1
+
+
+async def test_refunds_settled_by_hand_may_have_one_note(town, open_database, admin):
+    await admin.execute("UPDATE payment_refund SET provider_ref = 'by hand: transfer 4711'")
+    assert await faults(open_database) == {}
+
+
+@pytest.mark.parametrize("end", ["no_show", "late", "availed"])
+async def test_what_came_too_late_for_the_house_goes_back(end, town, open_database, admin):
+    """The house was settled with by what there was at the end: here nothing, then only a part, and then too late the rest."""
+    await admin.execute("UPDATE payment_capture SET created_at = now()")
+    shape = town.bookings[end]
+    given = {"deposit_paid": True, "cancelled_late": shape.cancelled_late, "bill_minor": shape.bill_minor}
+    for number, early_minor in enumerate((0, 200)):
+        hold = held(70 + number)
+        payment = await town.desk.open(hold)
+        if early_minor:
+            payment = await town.desk.receive(payment, hold, early_minor)
+        over = ended(hold, shape.status, **given)
+        payment = await town.desk.look(payment, over)
+        before = payment.kept_minor
+        payment = await town.desk.receive(payment, over, 500)
+        assert payment.kept_minor == before < 500
+        await town.place(f"{end} {number}", over, payment)
+    assert await faults(open_database) == {}
+
+
+async def test_a_deposit_that_was_gone_for_a_time_is_asked_for_anew(town, open_database, admin):
+    """An amendment took the deposit away, all went back, and the next one brings it again: the same payment, from nothing."""
+    before = town.bookings["confirmed"]
+    free = replace(before, version=3, terms=replace(before.terms, deposit=None, deposit_version=3))
+    payment = await town.desk.look(town.payments["confirmed"], free)
+    assert payment.net_minor == 0
+    again = replace(before, version=4, terms=replace(before.terms, deposit_version=4))
+    payment = await town.desk.look(payment, again)
+    assert payment.payable is not None
+    await town.change(free, before)
+    await town.change(again, free)
+    await admin.execute("UPDATE payment SET look_at = NULL")
+    assert await faults(open_database) == {}
+
+
+async def test_a_deposit_that_went_down_and_up_again_is_asked_for_anew(town, open_database, admin):
+    before = town.bookings["confirmed"]
+    less = replace(before, version=3, terms=replace(before.terms, deposit=Money(100, "EUR"), deposit_version=3))
+    payment = await town.desk.look(town.payments["confirmed"], less)
+    assert payment.net_minor == 100
+    again = replace(before, version=4, terms=replace(before.terms, deposit_version=4))
+    payment = await town.desk.look(payment, again)
+    assert payment.payable is not None
+    await town.change(less, before)
+    await town.change(again, less)
+    await admin.execute("UPDATE payment SET look_at = NULL")
+    assert await faults(open_database) == {}
 
 
 async def test_a_difference_that_the_guest_is_asked_for_is_well(town, open_database, admin):
@@ -479,7 +667,7 @@ async def test_a_currency_that_does_not_sum_to_zero_is_named(currency, shown, to
 
 async def test_it_runs_while_guests_pay_and_houses_settle(town, open_database, database):
     """Each comparison is one snapshot: a payment is seen with its booking and its ledger as they were at one moment."""
-    done = asyncio.Event()
+    done, settled = asyncio.Event(), asyncio.Event()
     paying = Desk(Database(database, "guests", 1))
 
     async def guests():
@@ -496,11 +684,15 @@ async def test_it_runs_while_guests_pay_and_houses_settle(town, open_database, d
             kept = ended(held_now, BookingStatus.CANCELLED, deposit_paid=True, cancelled_late=True)
             await town.change(kept, held_now)
             await paying.look(payment, kept)
-        return number
+            if number > 110:
+                settled.set()
 
     busy = asyncio.create_task(guests())
-    for _ in range(40):
+    audits = 0
+    while audits < 40 or not settled.is_set():
+        assert not busy.done()
         assert await faults(open_database) == {}
+        audits += 1
     done.set()
-    assert await busy > 110
+    await busy
     await paying.payments._database.close()

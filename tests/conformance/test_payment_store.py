@@ -15,7 +15,7 @@ from domain.payment import Capture, Charge, ChargeState, Refund, RefundState, ca
 from domain.payment_steps import new_payment
 from storage.errors import VersionConflict
 from storage.ledger import Balance, Ledger
-from storage.payment_store import FIRST_PLACE, Due, Received, ReferenceTaken, Unpaid
+from storage.payment_store import FIRST_PLACE, Due, Received, ReferenceTaken, Unnoticed, Unpaid
 from storage.postgres import Database
 from storage.postgres_inbox import PostgresInbox
 from storage.postgres_payments import PostgresPayments
@@ -26,6 +26,8 @@ from tests.fakes.payments import MemoryInbox, MemoryPayments
 V = vendor_id(1)
 CREATED = datetime(2026, 12, 1, 12, 30, 15, 500000, tzinfo=UTC)
 CLOSES = CREATED + timedelta(minutes=9)
+DAY = timedelta(days=1)
+INSTANT = timedelta(microseconds=1)
 CAPTURE = Capture("cap-1", 1, 500, 15)
 KEEP = Movement(MovementKind.KEEP, Account.VENDOR, Account.GUEST, 300)
 
@@ -165,9 +167,9 @@ async def test_every_part_comes_back_in_its_order(store):
         kept_minor=300,
         settled_version=4,
         charges=(
-            Charge(1, 500, ChargeState.PAID, CLOSES, "ch-1", "https://pay.example.org/1"),
-            Charge(2, 200, ChargeState.CLOSING, CLOSES.replace(microsecond=0), "ch-2"),
-            Charge(3, 250),
+            Charge(1, 500, 1, ChargeState.PAID, CLOSES, "ch-1", "https://pay.example.org/1"),
+            Charge(2, 200, 3, ChargeState.CLOSING, CLOSES.replace(microsecond=0), "ch-2"),
+            Charge(3, 250, 4),
         ),
         captures=(Capture("cap-9", 2, 200, 7), CAPTURE, Capture("cap-0", 1, 20)),
         refunds=(Refund(1, "cap-1", 100, RefundState.SENT, "re-1"), Refund(2, "cap-0", 20), Refund(3, "cap-9", 100)),
@@ -219,7 +221,7 @@ async def test_of_two_changes_from_one_revision_one_is_written(store, money):
 async def test_a_change_from_an_older_revision_writes_nothing_at_all(store, money):
     before = await written(store)
     newer = await store.write(before, opened(before, 1, "ch-1", "https://pay.example.org/1"), booking_version=1)
-    stale = replace(paid(before), charges=(Charge(1, 500, ChargeState.CLOSED), Charge(2, 10)), kept_minor=300)
+    stale = replace(paid(before), charges=(Charge(1, 500, 1, ChargeState.CLOSED), Charge(2, 10, 1)), kept_minor=300)
     with pytest.raises(VersionConflict):
         await store.write(before, stale, booking_version=1)
     assert await store.by_id(before.payment_id) == newer
@@ -264,7 +266,7 @@ async def test_a_checkout_that_another_payment_has_is_refused(store):
     [
         {"amount_minor": 0},
         {"kept_minor": -1},
-        {"charges": (Charge(1, 0),)},
+        {"charges": (Charge(1, 0, 1),)},
         {"captures": (Capture("cap-1", 1, -5),)},
         {"captures": (Capture("cap-1", 2, 5),)},
         {"captures": (CAPTURE,), "refunds": (Refund(1, "cap-1", 0),)},
@@ -274,7 +276,7 @@ async def test_a_checkout_that_another_payment_has_is_refused(store):
 )
 async def test_what_can_only_be_a_mistake_is_refused(store, money, changes):
     before = await written(store)
-    with pytest.raises((asyncpg.IntegrityConstraintViolationError, ValueError)):
+    with pytest.raises((asyncpg.IntegrityConstraintViolationError, ValueError, KeyError)):
         await store.write(before, replace(before, **changes), booking_version=1)
     assert await store.by_id(before.payment_id) == before
     assert await money.ledger() == []
@@ -299,6 +301,22 @@ async def test_a_change_books_what_it_moves_and_why(store, money):
         (KEEP, 5, 3),
         (Movement(MovementKind.REFUND, Account.PROVIDER, Account.GUEST, 200, "cap-1"), 5, 3),
         (Movement(MovementKind.GIVE_BACK, Account.GUEST, Account.VENDOR, 300), 6, 5),
+    ]
+
+
+async def test_what_came_is_booked_under_the_version_that_asked_for_it_whoever_writes_it(store, money):
+    before = await written(store)
+    asked = replace(before, amount_minor=700, charges=(*before.charges, Charge(2, 200, 4)))
+    asked = await store.write(before, asked, booking_version=5)
+    rest = Capture("cap-2", 2, 200, 7)
+    came = replace(paid(asked), captures=(CAPTURE, rest), refunds=(Refund(1, "cap-2", 50),))
+    await store.write(asked, came, booking_version=9)
+    assert [(moved.kind, moved.reference, version) for moved, version, _ in await money.ledger()] == [
+        ("capture", "cap-1", 1),
+        ("fee", "cap-1", 1),
+        ("capture", "cap-2", 4),
+        ("fee", "cap-2", 4),
+        ("refund", "cap-2", 9),
     ]
 
 
@@ -434,12 +452,12 @@ async def test_a_nudge_hastens_and_never_delays(store):
 async def test_looks_that_fail_are_counted_until_one_does_not(store):
     payment = await written(store)
     for tries in (1, 2):
-        await store.failed(payment, look_at=CLOSES, error="away \0 \ud800")
+        await store.failed(payment, look_at=CLOSES, error="away \0 \ud800", patience=DAY)
         assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, tries)]
     assert await due(store, CLOSES - timedelta(seconds=1)) == []
     await store.rest(payment, look_at=CLOSES, over=False)
     assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, 0)]
-    await store.failed(payment, look_at=CLOSES, error="away")
+    await store.failed(payment, look_at=CLOSES, error="away", patience=DAY)
     await store.write(payment, paid(payment), booking_version=1)
     assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, 0)]
 
@@ -452,7 +470,7 @@ async def test_whoever_looked_before_news_puts_nothing_off(store, what):
         await store.write(seen, paid(seen), booking_version=1)
     else:
         await store.nudge([seen.booking_id])
-    await store.failed(seen, look_at=soon() + timedelta(hours=1), error="away")
+    await store.failed(seen, look_at=soon() + timedelta(hours=1), error="away", patience=timedelta(0))
     assert await store.due(soon(), 10) == [Due(seen.payment_id, seen.booking_id, 0)]
     await store.give_up(seen, "shut")
     assert await due(store) == [seen.payment_id]
@@ -463,12 +481,14 @@ async def test_which_payments_of_a_booking_are_due(store):
     first = await written(store)
     second = await store.write(None, replace(wanted(version=7), charges=()), booking_version=7)
     await written(store, 2)
-    assert await store.due_of(first.booking_id, soon()) == {first.payment_id, second.payment_id}
+    assert await store.due_of(first.booking_id, soon()) == {first.payment_id: 0, second.payment_id: 0}
     await store.rest(first, look_at=CLOSES, over=False)
     await store.rest(second, look_at=None, over=False)
-    assert await store.due_of(first.booking_id, CLOSES) == {first.payment_id}
-    assert await store.due_of(first.booking_id, CLOSES - timedelta(seconds=1)) == frozenset()
-    assert await store.due_of(held(3).booking_id, soon()) == frozenset()
+    assert await store.due_of(first.booking_id, CLOSES) == {first.payment_id: 0}
+    await store.failed(first, look_at=CLOSES, error="away", patience=DAY)
+    assert await store.due_of(first.booking_id, CLOSES) == {first.payment_id: 1}
+    assert await store.due_of(first.booking_id, CLOSES - timedelta(seconds=1)) == {}
+    assert await store.due_of(held(3).booking_id, soon()) == {}
 
 
 # What waits for a person
@@ -500,9 +520,15 @@ async def test_news_of_a_stuck_payment_is_booked_and_looked_at_and_it_stays_with
     [stuck] = await store.stuck(10)
     assert (stuck.payment, stuck.reason, stuck.since) == (after, "still shut", before.since)
     await store.rest(after, look_at=None, over=False)
-    assert len(await store.stuck(10)) == 1
-    await store.rest(after, look_at=None, over=True)
     assert await store.stuck(10) == []
+
+
+async def test_a_stuck_payment_keeps_the_reason_that_was_told_until_there_is_a_new_one(store):
+    payment = await written(store)
+    for reason, anew in (("shut by its bank", False), ("refused", False), ("closed", True)):
+        await store.give_up(payment, reason, anew=anew)
+        [stuck] = await store.stuck(10)
+        assert stuck.reason == (reason if anew else "shut by its bank")
 
 
 async def test_a_stuck_payment_is_looked_at_again_all_the_same(store):
@@ -511,8 +537,50 @@ async def test_a_stuck_payment_is_looked_at_again_all_the_same(store):
     assert await due(store, CLOSES - timedelta(seconds=1)) == []
     assert await due(store, CLOSES) == [payment.payment_id]
     assert len(await store.stuck(10)) == 1
-    await store.rest(payment, look_at=None, over=False)
-    assert len(await store.stuck(10)) == 1
+
+
+async def test_what_fails_for_long_is_told_to_a_person_and_tried_on_until_a_look_ends_well(store):
+    payment = await written(store)
+    for _ in range(2):
+        await store.failed(payment, look_at=CLOSES, error="away", patience=DAY)
+    assert await store.stuck(10) == []
+    payment = await store.write(payment, paid(payment), booking_version=1)  # no end of what is failing
+    await store.failed(payment, look_at=CLOSES, error="no money \0", patience=INSTANT)
+    [before] = await store.stuck(10)
+    assert (before.payment, before.reason) == (payment, "no money \\0")
+    assert abs(before.since - datetime.now(UTC)) < timedelta(hours=1)
+    assert await store.due(CLOSES, 10) == [Due(payment.payment_id, payment.booking_id, 1)]
+    await store.failed(payment, look_at=CLOSES, error="away", patience=INSTANT)
+    [stuck] = await store.stuck(10)
+    assert (stuck.reason, stuck.since) == ("away", before.since)
+    await store.rest(payment, look_at=CLOSES, over=False)
+    assert await store.stuck(10) == []
+    await store.failed(payment, look_at=CLOSES, error="away", patience=INSTANT)
+    assert await store.stuck(10) == []
+
+
+async def test_what_fails_may_be_told_to_a_person_at_once(store):
+    payment = await written(store)
+    await store.failed(payment, look_at=CLOSES, error="away", patience=timedelta(0))
+    assert [stuck.reason for stuck in await store.stuck(10)] == ["away"]
+    assert await due(store, CLOSES) == [payment.payment_id]
+
+
+async def test_what_a_person_has_seen_to_is_not_told_of_at_once(store):
+    payment = await written(store)
+    await store.failed(payment, look_at=CLOSES, error="away", patience=INSTANT)
+    await store.retry(payment.payment_id)
+    [payment] = await store.of_booking(payment.booking_id)
+    await store.failed(payment, look_at=CLOSES, error="away", patience=INSTANT)
+    assert await store.stuck(10) == []
+
+
+async def test_a_look_that_came_to_its_end_begins_the_count_anew(store):
+    payment = await written(store)
+    await store.failed(payment, look_at=CLOSES, error="away", patience=INSTANT)
+    await store.give_up(payment, "shut", look_at=CLOSES)
+    await store.failed(payment, look_at=CLOSES, error="away", patience=INSTANT)
+    assert [stuck.reason for stuck in await store.stuck(10)] == ["shut"]
 
 
 async def test_the_longest_stuck_come_first(store):
@@ -527,11 +595,11 @@ async def test_declined_is_the_last_try_of_the_last_payment(store):
     tried = [await written(store, number) for number in (1, 2, 3, 4)]
     for payment in tried[:3]:
         await store.write(payment, declined(payment, 1), booking_version=1)
-    await store.write(None, replace(wanted(2, version=3), charges=(Charge(1, 700),)), booking_version=3)
+    await store.write(None, replace(wanted(2, version=3), charges=(Charge(1, 700, 1),)), booking_version=3)
     refused = await store.by_id(tried[2].payment_id)
-    again = (replace(refused.charges[0], state=ChargeState.CLOSING), Charge(2, 500))
+    again = (replace(refused.charges[0], state=ChargeState.CLOSING), Charge(2, 500, 1))
     await store.write(refused, replace(refused, charges=again), booking_version=1)
-    older = (Charge(1, 500, ChargeState.DECLINED), Charge(2, 700, ChargeState.CLOSED))
+    older = (Charge(1, 500, 1, ChargeState.DECLINED), Charge(2, 700, 1, ChargeState.CLOSED))
     stayed = await store.write(tried[3], replace(tried[3], charges=older), booking_version=1)
     asked = [held(number).booking_id for number in (1, 2, 3, 4, 5)]
     assert await store.declined(asked) == {held(1).booking_id, held(4).booking_id}
@@ -540,9 +608,25 @@ async def test_declined_is_the_last_try_of_the_last_payment(store):
     first = await store.by_id(tried[0].payment_id)
     await store.write(first, paid(first), booking_version=1)
     await store.write(
-        stayed, replace(stayed, charges=(Charge(1, 500, ChargeState.CLOSED), older[1])), booking_version=1
+        stayed, replace(stayed, charges=(Charge(1, 500, 1, ChargeState.CLOSED), older[1])), booking_version=1
     )
     assert await store.declined(asked) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "found"),
+    [
+        (ChargeState.DECLINED, ChargeState.OPEN, False),
+        (ChargeState.DECLINED, ChargeState.OPENING, False),
+        (ChargeState.OPEN, ChargeState.DECLINED, True),
+        (ChargeState.OPENING, ChargeState.DECLINED, True),
+    ],
+)
+async def test_of_two_that_can_be_paid_the_newer_one_says_whether_it_is_declined(store, older, newer, found):
+    payment = await written(store)
+    charges = (Charge(1, 500, 1, older), Charge(2, 700, 1, newer))
+    await store.write(payment, replace(payment, charges=charges), booking_version=1)
+    assert await store.declined([payment.booking_id]) == ({payment.booking_id} if found else frozenset())
 
 
 # Bookings that a crash left without their payment
@@ -621,19 +705,57 @@ async def test_bookings_that_moved_on_from_their_payment(store, money, changes, 
     changed = replace(held(), version=2, updated_at=OPENED, **changes)
     await money.booked(changed)
     payment = await store.write(None, replace(wanted(), settled_version=settled_version), booking_version=1)
-    assert await store.unnoticed(soon(), 10) == []  # it is due anyway
+    assert await store.unnoticed(soon(), 10) == Unnoticed([], None)  # it is due anyway
     await store.rest(payment, look_at=soon() + timedelta(days=1), over=False)
-    expected = [changed.booking_id] if unnoticed else []
+    expected = Unnoticed([changed.booking_id] if unnoticed else [], None)
     assert await store.unnoticed(soon(), 10) == expected
-    assert await store.unnoticed(OPENED, 10) == []
+    assert await store.unnoticed(OPENED, 10) == Unnoticed([], None)
     await store.rest(payment, look_at=None, over=False)
     assert await store.unnoticed(soon(), 10) == expected
     await store.give_up(payment, "a person has it")
-    assert await store.unnoticed(soon(), 10) == []
+    assert await store.unnoticed(soon(), 10) == Unnoticed([], None)
     await store.retry(payment.payment_id)
     [payment] = await store.of_booking(changed.booking_id)
     await store.rest(payment, look_at=None, over=True)
-    assert await store.unnoticed(soon(), 10) == []
+    assert await store.unnoticed(soon(), 10) == Unnoticed([], None)
+
+
+async def test_who_moved_on_is_asked_page_by_page(store, money):
+    """By their id, each booking once; a page is full though nobody moved on, and holds nothing that is over."""
+    numbers = sorted(range(1, 7), key=lambda number: held(number).booking_id)
+    await money.booked(*(held(number, status=BookingStatus.EXPIRED, updated_at=OPENED) for number in range(1, 7)))
+    payments = [await written(store, number) for number in numbers]
+    replacing = await store.write(None, wanted(numbers[1], version=2), booking_version=2)
+    for payment in (*payments[:5], replacing):  # the last one is due
+        await store.rest(payment, look_at=None, over=payment is payments[3])
+    ids = [payment.booking_id for payment in payments if payment is not payments[3]]
+    assert await store.unnoticed(LATER, 10) == Unnoticed(ids[:4], None)
+    assert await store.unnoticed(LATER, 5) == Unnoticed(ids[:4], ids[4])
+    assert await store.unnoticed(LATER, 2) == Unnoticed(ids[:2], ids[1])
+    assert await store.unnoticed(LATER, 2, after=ids[1]) == Unnoticed(ids[2:4], ids[3])
+    assert await store.unnoticed(LATER, 2, after=ids[3]) == Unnoticed([], None)
+    assert await store.unnoticed(LATER, 1, after=ids[3]) == Unnoticed([], ids[4])
+    assert await store.unnoticed(LATER, 10, after=ids[4]) == Unnoticed([], None)
+
+
+@pytest.mark.parametrize("over", ["the first one", "the last one"])
+async def test_only_from_the_last_payment_a_booking_moves_on(store, money, over):
+    """One that was replaced may be open for longer, until its refund is done."""
+    ended = held(status=BookingStatus.EXPIRED, updated_at=OPENED)
+    await money.booked(ended)
+    first = await written(store)
+    last = await store.write(None, wanted(version=2), booking_version=2)
+    await store.rest(first, look_at=None, over=over == "the first one")
+    await store.rest(last, look_at=None, over=over == "the last one")
+    found = [ended.booking_id] if over == "the first one" else []
+    assert await store.unnoticed(LATER, 1) == Unnoticed(found, ended.booking_id)
+
+
+async def test_a_payment_without_its_booking_has_nothing_to_notice(store, money):
+    """It left for the archive; the page is full all the same."""
+    payment = await written(store)
+    await store.rest(payment, look_at=None, over=False)
+    assert await store.unnoticed(soon(), 1) == Unnoticed([], payment.booking_id)
 
 
 # The inbox

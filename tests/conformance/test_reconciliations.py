@@ -44,6 +44,17 @@ async def test_one_of_the_same_day_takes_its_place(reconciliations):
     assert await reconciliations.latest(None, 10) == [clean]
 
 
+async def test_what_is_healed_is_kept_with_what_was_found(reconciliations):
+    made = await reconciliations.save(replace(MADE, differences=(replace(DIFFERENCE, unhealed=True),)))
+    assert made.unhealed == [PAYMENT]
+    healed = replace(made, differences=(DIFFERENCE,))
+    await reconciliations.healed(healed)
+    assert await reconciliations.of_day(DAY, "sandbox") == healed
+    newer = await reconciliations.save(made)
+    await reconciliations.healed(healed)
+    assert await reconciliations.of_day(DAY, "sandbox") == newer
+
+
 async def test_the_newest_days_come_first(reconciliations):
     days = [DAY + timedelta(days=number) for number in (1, 3, 2)]
     for day in days:
@@ -62,6 +73,7 @@ async def test_what_we_know_of_the_providers_money(reconciliations, open_databas
     paid = await store.write(payment, capture(payment, Capture("cap-1", 1, 500, 15)), booking_version=1)
     refunds = tuple(Refund(number, "cap-1", number, RefundState.SENT, f"re-{number}") for number in (1, 2))
     sent = await store.write(paid, replace(paid, refunds=refunds), booking_version=2)
+    asked_by = datetime.now(UTC)
     await store.write(sent, refund_known(sent, 2, RefundState.DONE), booking_version=2)
     since, until = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
     found = await reconciliations.our_entries("sandbox", since, until)
@@ -70,7 +82,9 @@ async def test_what_we_know_of_the_providers_money(reconciliations, open_databas
     assert found == [came, back]
     assert await reconciliations.our_entries("stripe", since, until) == []
     assert await reconciliations.our_entries("sandbox", since, came.at) == []
-    assert await reconciliations.our_entries("sandbox", back.at + timedelta(microseconds=1), until) == []
+    assert back.at < asked_by  # and learnt of when it was done
+    assert await reconciliations.our_entries("sandbox", asked_by, until) == [back]
+    assert await reconciliations.our_entries("sandbox", since, asked_by) == [came]
     named = await reconciliations.our_entries_by_reference("sandbox", ["re-1", "cap-1", "cap-9"])
     assert [one.reference for one in named] == ["cap-1", "re-1"]
     assert await reconciliations.our_entries_by_reference("stripe", ["re-1", "cap-1"]) == []

@@ -17,7 +17,7 @@ from domain.ids import BookingId
 from domain.money import Money
 from domain.payment import PaymentId, RefundState
 from storage.errors import StoreUnavailable
-from storage.payment_provider import ChargeAsked, ProviderEntry, ProviderRefused, RefundAsked
+from storage.payment_provider import ChargeAsked, OwnerNeeded, ProviderEntry, ProviderRefused, RefundAsked
 from storage.stripe_provider import StripeProvider
 from tests.conformance.stripe_world import API_KEY, SECRET, refuse_connection
 from tests.fakes.stopped_clock import StoppedClock
@@ -128,6 +128,19 @@ async def test_stripe_closes_the_page_by_itself_soon_after_we_would(
 ) -> None:
     await world.provider.open(charge(closes_in=closes_in))
     assert datetime.fromtimestamp(int(world.stripe.asked[0][2]["expires_at"]), UTC) == NOW + lives
+
+
+@pytest.mark.parametrize("closes_in", [timedelta(seconds=30), timedelta(days=60)])
+async def test_stripe_takes_the_end_of_the_page_at_every_minute(world: World, closes_in: timedelta) -> None:
+    """It refuses one within half an hour, or beyond a day."""
+    for _ in range(20):
+        world.clock.advance(seconds=31)
+        asked = replace(charge(), closes_at=world.clock() + closes_in)
+        assert (await world.provider.open(asked)).url
+    for lives in (timedelta(minutes=29, seconds=59), timedelta(days=1, seconds=1)):
+        ends = int((world.clock() + lives).timestamp())
+        with pytest.raises(stripe.InvalidRequestError, match="expires_at"):
+            await world.provider._client.v1.checkout.sessions.create_async({"expires_at": ends})
 
 
 async def test_the_page_of_a_charge_that_never_closes_lives_as_long_as_stripe_lets_it(world: World) -> None:
@@ -302,10 +315,10 @@ async def test_a_refund_that_is_known_is_asked_about_by_its_name(world: World, s
         (400, "charge_already_refunded", ProviderRefused),
         (402, "card_declined", ProviderRefused),
         (404, "resource_missing", ProviderRefused),
-        (400, "balance_insufficient", StoreUnavailable),
+        (400, "balance_insufficient", OwnerNeeded),
         (400, "rate_limit", StoreUnavailable),
-        (401, "", StoreUnavailable),
-        (403, "", StoreUnavailable),
+        (401, "", OwnerNeeded),
+        (403, "", OwnerNeeded),
         (409, "idempotency_key_in_use", StoreUnavailable),
         (429, "lock_timeout", StoreUnavailable),
         (500, "", StoreUnavailable),

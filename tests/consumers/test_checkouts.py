@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from domain.money import Money
 from domain.payment import ChargeState, payment_id_of
+from domain.payment_steps import new_payment
 from domain.vendor import Policy
 from storage.checkouts import Checkouts
 from storage.errors import StoreUnavailable, VersionConflict
@@ -166,6 +169,22 @@ async def test_an_amended_hold_shows_the_new_payment(paying):
     found = await paying.checkouts.of_many([changed, booked(paying)])
     assert isinstance(found, Mapping)
     assert found == {held.booking_id: payment}
+
+
+async def test_a_form_of_the_booking_is_shown_the_payment_that_was_the_newest_of_it(paying):
+    """Once it is confirmed another deposit is the same payment, whose number is of an older version than the deposit's."""
+    held = await paying.hold()
+    await paying.pay(held)
+    await paying.work()
+    changed = await paying.amend(held, party_size=4)
+    terms = replace(changed.terms, deposit=Money(DEPOSIT, "USD"), deposit_version=changed.version + 1)
+    other = replace(changed, version=changed.version + 1, terms=terms)
+    await paying.store.write(
+        None, new_payment(other, (), paying.provider.name, paying.clock()), booking_version=other.version
+    )
+    assert changed.terms.deposit_version > 1
+    for form, number in ((held, 1), (changed, 1), (other, other.version)):
+        assert (await paying.checkouts.agreed(form)).number == number
 
 
 async def test_it_moves_no_money_itself(paying):

@@ -8,14 +8,14 @@ import pytest
 
 from actors.outcome import Done, Trouble, Unavailable
 from consumers.event import BookingHappened
-from consumers.payment_look import TRIES_MAX
 from consumers.payment_messages import TRIES_MAX as MESSAGE_TRIES_MAX
+from consumers.payment_patience import AWAY_MAX, OWNER_NEEDED_MAX, TRIES_MAX
 from domain.payment import Capture, ChargeState, RefundState, capture, refund_known
 from domain.rejection import Reason, Rejection
 from domain.vendor import Policy
 from storage.errors import StoreUnavailable, VersionConflict
 from storage.event_log import Topic
-from storage.payment_provider import RefundSeen
+from storage.payment_provider import OwnerNeeded, RefundSeen
 from storage.sandbox_messages import captured_body, refund_body
 from tests.consumers.paying import DEPOSIT, HOLD_SECONDS, SWEEP, Crash, Fragile, Paying, Trips, by_hand
 from tests.domain.desk import GUEST, SYSTEM
@@ -445,6 +445,198 @@ async def test_refunds_wait_for_a_provider_that_is_away_for_a_day(paying, held):
     paying.money_is_where_it_belongs()
 
 
+async def test_a_provider_that_is_away_for_longer_is_told_to_a_person_and_tried_on(paying, held):
+    await paying.pay(held)
+    await paying.work()
+    await paying.amend(held, party_size=1)
+    paying.provider.away = True
+    await paying.wait(AWAY_MAX.total_seconds() + 600)
+    [stuck] = await paying.store.stuck(10)
+    assert stuck.reason == "StoreUnavailable: the provider is away"
+    assert paying.row(held).look_at > paying.clock()
+    paying.provider.away = False
+    await paying.wait(300)
+    assert (paying.status(held), paying.payment(held).refunds[0].state) == ("CONFIRMED", RefundState.DONE)
+    assert await paying.store.stuck(10) == []
+    assert not paying.row(held).over
+
+
+def without_money(paying, monkeypatch):
+    """The account has too little for any refund, until `undo`."""
+
+    async def refund(_asked):
+        paying.provider.calls["refund"] += 1
+        raise OwnerNeeded("balance_insufficient")
+
+    monkeypatch.setattr(paying.provider, "refund", refund)
+
+
+async def test_money_that_lacks_for_a_refund_is_told_to_a_person_soon(paying, held, monkeypatch):
+    await paying.pay(held)
+    await paying.work()
+    without_money(paying, monkeypatch)
+    await paying.mark(held, "AVAILED")
+    await paying.wait(OWNER_NEEDED_MAX.total_seconds() - 600)
+    assert await paying.store.stuck(10) == []
+    await paying.wait(1200)
+    [stuck] = await paying.store.stuck(10)
+    assert stuck.reason == "OwnerNeeded: balance_insufficient"
+    asked = paying.provider.calls["refund"]
+    await paying.wait(3600)
+    assert paying.provider.calls["refund"] == asked + 12
+    monkeypatch.undo()
+    await paying.wait(300)
+    assert paying.shown(held) == "refunded"
+    assert await paying.store.stuck(10) == []
+    paying.money_is_where_it_belongs()
+
+
+@pytest.mark.parametrize("error", [OwnerNeeded("balance_insufficient"), ZeroDivisionError("a bug")])
+async def test_a_refund_that_fails_holds_up_no_closing(paying, held, error, monkeypatch):
+    await paying.pay(held)
+    await paying.work()
+    await paying.amend(held, party_size=4)
+    await paying.work()
+
+    async def refund(_asked):
+        raise error
+
+    monkeypatch.setattr(paying.provider, "refund", refund)
+    await paying.mark(held, "CANCELLED")
+    await paying.work()
+    assert paying.payment(held).charges[1].state is ChargeState.CLOSED
+    assert paying.shown(held) == "refund_pending"
+    assert str(error) in paying.row(held).error
+    monkeypatch.undo()
+    await paying.wait(300)
+    assert paying.shown(held) == "refunded"
+    paying.money_is_where_it_belongs()
+
+
+async def test_a_closing_that_fails_holds_up_no_refund(paying, held, monkeypatch):
+    await paying.pay(held)
+    await paying.work()
+    await paying.amend(held, party_size=4)
+    await paying.work()
+
+    async def close(_asked):
+        raise StoreUnavailable("makes no sense")
+
+    monkeypatch.setattr(paying.provider, "close", close)
+    await paying.mark(held, "CANCELLED")
+    await paying.work()
+    assert paying.provider.refunded_minor() == DEPOSIT
+    assert not paying.row(held).over
+    assert paying.row(held).error == "StoreUnavailable: makes no sense"
+    monkeypatch.undo()
+    await paying.wait(300)
+    assert paying.row(held).over
+
+
+async def test_a_refund_that_fails_holds_up_no_asking(paying, held, monkeypatch):
+    """The guest pays the difference that another amendment asks for, and the message is lost."""
+    await paying.pay(held)
+    await paying.work()
+    without_money(paying, monkeypatch)
+    await paying.amend(held, party_size=1)
+    await paying.amend(held, party_size=3)
+    await paying.work()
+    await paying.pay(held, 2, told=False)
+    await paying.wait(600)
+    assert paying.payment(held).net_minor == DEPOSIT * 3 // 2
+    assert paying.row(held).error == "OwnerNeeded: balance_insufficient"
+
+
+async def test_a_charge_that_cannot_be_asked_about_holds_up_no_other(paying, held, monkeypatch):
+    """Both messages of it are lost: the second payment of the first charge, the first of the second."""
+    await paying.pay(held)
+    await paying.work()
+    await paying.amend(held, party_size=4)
+    await paying.work()
+    look = paying.provider.look
+
+    async def no_sense(asked):
+        if asked.number == 1:
+            raise StoreUnavailable("makes no sense")
+        return await look(asked)
+
+    monkeypatch.setattr(paying.provider, "look", no_sense)
+    paying.start()
+    await paying.pay(held, told=False)
+    await paying.wait(HOLD_SECONDS + 120)
+    assert paying.row(held).error == "StoreUnavailable: makes no sense"
+    await paying.pay(held, 2, told=False)
+    await paying.wait(600)
+    assert paying.payment(held).net_minor == 2 * DEPOSIT
+    assert paying.row(held).error == "StoreUnavailable: makes no sense"
+    monkeypatch.undo()
+    paying.start()
+    await paying.wait(300)
+    assert paying.provider.refunded_minor() == DEPOSIT
+    paying.money_is_where_it_belongs()
+
+
+@pytest.mark.parametrize("error", [OwnerNeeded("no money"), ZeroDivisionError("a bug")])
+async def test_of_several_that_fail_the_one_that_needs_a_person_soonest_is_told(paying, held, error, monkeypatch):
+    await paying.pay(held)
+    await paying.work()
+
+    async def refund(_asked):
+        raise error
+
+    monkeypatch.setattr(paying.provider, "refund", refund)
+    await paying.amend(held, party_size=1)
+    paying.provider.away = True
+    await paying.amend(held, party_size=3)
+    await paying.wait(10)
+    assert paying.payment(held).charges[1].state is ChargeState.OPENING
+    assert paying.row(held).error == f"{type(error).__name__}: {error}"
+
+
+async def test_what_fails_keeps_no_refusal_from_a_person(paying, held, monkeypatch):
+    await paying.pay(held)
+    await paying.work()
+    without_money(paying, monkeypatch)
+    paying.provider.refuses.add("open")
+    await paying.amend(held, party_size=1)
+    await paying.amend(held, party_size=3)
+    await paying.wait(10)
+    [stuck] = await paying.store.stuck(10)
+    assert "charge 2 cannot be opened" in stuck.reason
+    assert stuck.reason.endswith("; OwnerNeeded: balance_insufficient")
+    assert paying.row(held).look_at is not None
+
+
+async def test_each_payment_of_a_booking_has_tries_of_its_own(paying, held, monkeypatch):
+    """The money for the one that was replaced cannot go back for hours; the one in its place is none the worse for it."""
+    old = paying.payment(held)
+    await paying.amend(held, party_size=4)
+    await paying.pay(held)
+    await paying.work()
+    await paying.deliver(*paying.provider.pay(old.payment_id))
+    without_money(paying, monkeypatch)
+    await paying.amend(held, party_size=6)
+    await paying.wait(1800)
+    replaced = paying.store.rows[old.payment_id]
+    assert replaced.tries > TRIES_MAX
+
+    async def broken(*_args):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(paying.provider, "look", broken)
+    paying.clock.advance(seconds=3600)
+    tries = replaced.tries
+    await paying.looks.look(held.booking_id, tries)
+    assert (replaced.tries, paying.row(held).tries) == (tries + 1, 1)
+    assert paying.row(held).stuck is None
+    assert paying.row(held).look_at == paying.clock() + timedelta(seconds=1)
+    monkeypatch.undo()
+    paying.start()
+    await paying.wait(600)
+    assert paying.provider.refunded_minor() == DEPOSIT
+    assert await paying.store.stuck(10) == []
+
+
 async def test_a_refused_refund_is_given_to_a_person(paying, held):
     await paying.pay(held)
     await paying.work()
@@ -456,7 +648,7 @@ async def test_a_refused_refund_is_given_to_a_person(paying, held):
     assert "told to refuse" in stuck.reason
     await paying.tell(paying.now(held))
     await paying.work()
-    assert len(await paying.store.stuck(10)) == 1
+    assert [one.reason for one in await paying.store.stuck(10)] == [stuck.reason]
     assert paying.provider.calls["refund"] == 1
 
 
@@ -641,6 +833,29 @@ async def test_tries_are_counted_before_it_is_given_up(paying, held, monkeypatch
     monkeypatch.setattr(paying.provider, "look", broken)
     await paying.wait(540)
     assert len(calls) == TRIES_MAX
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(1, True), (2 * HOLD_SECONDS, False)])
+async def test_a_booking_that_cannot_be_read_is_given_to_a_person(paying, held, seconds, goes_on, monkeypatch):
+    """It would else be the one that is due the longest for ever; a hold may be paid meanwhile."""
+
+    async def broken(_booking_id):
+        raise ValueError("a row of another version")
+
+    await paying.wait(seconds)
+    if not goes_on:
+        await paying.pay(held)
+    monkeypatch.setattr(paying.shard, "booking", broken)
+    await paying.store.nudge([held.booking_id])
+    await paying.wait(3600)
+    [stuck] = await paying.store.stuck(10)
+    assert stuck.reason == "ValueError: a row of another version"
+    assert (paying.row(held).look_at is not None) == goes_on
+    monkeypatch.undo()
+    await paying.store.retry(stuck.payment.payment_id)
+    await paying.wait(60)
+    assert await paying.store.stuck(10) == []
+    paying.money_is_where_it_belongs()
 
 
 async def test_a_payment_with_another_provider_waits_until_that_one_runs_again(paying, held):
@@ -873,7 +1088,7 @@ async def heal(paying):
         paying.clock.advance(seconds=SWEEP.total_seconds())
         older_than = paying.clock() - timedelta(seconds=1)
         lacking = (await paying.store.without_payment(older_than, 10)).booking_ids
-        for booking_id in {*lacking, *await paying.store.unnoticed(older_than, 10)}:
+        for booking_id in {*lacking, *(await paying.store.unnoticed(older_than, 10)).booking_ids}:
             await paying.looks.look(booking_id)
         await paying.work()
 
@@ -893,11 +1108,11 @@ async def test_a_booking_whose_event_and_arrangement_were_lost_is_found(paying, 
     await paying.wait(60)
     assert paying.shown(held) == "captured"
     older_than = paying.clock() - timedelta(seconds=1)
-    assert await paying.store.unnoticed(older_than, 10) == [held.booking_id]
+    assert (await paying.store.unnoticed(older_than, 10)).booking_ids == [held.booking_id]
     await paying.looks.look(held.booking_id)
     await paying.work()
     assert paying.shown(held) == "refunded"
-    assert await paying.store.unnoticed(older_than, 10) == []
+    assert (await paying.store.unnoticed(older_than, 10)).booking_ids == []
 
 
 async def test_a_payment_that_changes_all_the_time_is_left_to_the_next_look(paying, held):

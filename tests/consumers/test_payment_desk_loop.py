@@ -170,14 +170,14 @@ async def test_those_that_are_only_due_leave_room_for_those_that_were_just_told_
 
 
 async def test_never_more_at_once_than_there_may_be(ground):
-    held = [await ground.paying.hold() for _ in range(LIMITS.looks_at_once + 5)]
+    held = [await ground.paying.hold() for _ in range(LIMITS.looks_asked + 5)]
     looks = Looks()
     desk = ground.desk(looks)
     async with running(desk):
         for one in held:
             desk.look_soon(one.booking_id)
         await rest(5)
-        assert looks.most == LIMITS.looks_at_once
+        assert looks.most == LIMITS.looks_asked
         looks.gate.set()
         await rest(0.001)
         assert {booking_id for booking_id, _ in looks.done} >= {one.booking_id for one in held}

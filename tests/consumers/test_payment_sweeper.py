@@ -10,7 +10,7 @@ from consumers import payment_sweeper
 from consumers.payment_sweeper import PaymentSweeper
 from domain.payment import PAYABLE
 from storage.errors import StoreUnavailable
-from storage.payment_store import FIRST_PLACE
+from storage.payment_store import FIRST_BOOKING, FIRST_PLACE
 from tests.consumers.paying import HOLD_SECONDS, SWEEP, Paying
 
 KEEP = timedelta(days=30)
@@ -212,3 +212,95 @@ async def test_a_whole_sweep_goes_on_where_it_broke_off(paying, desk, sweeper, m
     assert await sweeper.sweep() == 1
     assert desk.asked == lacking
     assert places[4] == places[2]
+
+
+async def left_behind(paying, count):
+    """Cancelled, and the event was lost; by their id, as they are walked."""
+    made = []
+    for _ in range(count):
+        held = await paying.hold()
+        await paying.pay(held)
+        await paying.work()
+        paying.house.mark(paying.now(held), "CANCELLED")
+        made.append(held.booking_id)
+    paying.clock.advance(seconds=60)
+    return sorted(made)
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_the_ends_that_nobody_noticed_are_left_to_the_desk_so_many_at_a_time(paying, desk, sweeper, monkeypatch):
+    """Meanwhile those without a payment are not walked through again."""
+    made = await left_behind(paying, 7)
+    without_payment, walks = paying.store.without_payment, []
+
+    async def counted(older_than, bookings_max, *, after=FIRST_PLACE):
+        walks.append(after == FIRST_PLACE)
+        return await without_payment(older_than, bookings_max, after=after)
+
+    monkeypatch.setattr(paying.store, "without_payment", counted)
+    assert await sweeper.sweep() == 4
+    assert desk.asked == made[:4]
+    assert await sweeper.sweep() == 3
+    assert desk.asked == made
+    assert await sweeper.sweep() == 0
+    assert sum(walks) == 1
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_the_ends_that_nobody_noticed_are_looked_for_where_that_broke_off(paying, desk, sweeper, monkeypatch):
+    for _ in range(5):  # these have not ended
+        held = await paying.hold()
+        await paying.pay(held)
+        await paying.work()
+    made = await left_behind(paying, 1)
+    unnoticed, places = paying.store.unnoticed, []
+
+    async def breaking(older_than, bookings_max, *, after=FIRST_BOOKING):
+        places.append(after)
+        if len(places) == 2:
+            raise Slow
+        return await unnoticed(older_than, bookings_max, after=after)
+
+    monkeypatch.setattr(paying.store, "unnoticed", breaking)
+    with pytest.raises(Slow):
+        await sweeper.sweep()
+    for _ in range(2):
+        monkeypatch.setattr(sweeper, "_whole_at", float("-inf"))
+        await sweeper.sweep()
+    assert set(desk.asked) == set(made)
+    assert places[2] == places[1] > FIRST_BOOKING
+    assert places.count(FIRST_BOOKING) == 2
+
+
+async def test_what_was_committed_long_after_its_instant_is_found_by_a_look_at_what_changed_lately(
+    paying, desk, sweeper
+):
+    await sweeper.sweep()
+    late = paying.house.booked("24T19:00")
+    del paying.house.bookings[late.booking_id]
+    every = SWEEP.total_seconds()
+    for _ in range(3):
+        paying.clock.advance(seconds=every)
+        await sweeper.sweep()
+    paying.house.bookings[late.booking_id] = late
+    paying.clock.advance(seconds=9)
+    assert await sweeper.sweep() == 1
+    assert desk.asked == [late.booking_id]
+
+
+async def test_what_changed_while_a_sweep_took_long_or_failed_is_found_by_the_next_look_at_what_changed_lately(
+    paying, desk, sweeper, monkeypatch
+):
+    await sweeper.sweep()
+    monkeypatch.setattr(sweeper, "_whole_at", float("inf"))
+    made = await booked(paying, 2)
+    paying.clock.advance(seconds=600)
+    paying.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await sweeper.sweep()
+    paying.store.away = False
+    paying.clock.advance(seconds=600)
+    assert await sweeper.sweep() == 2
+    assert desk.asked == made
+    paying.clock.advance(seconds=600)
+    assert await sweeper.sweep() == 0

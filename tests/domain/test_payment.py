@@ -11,7 +11,7 @@ import pytest
 
 from domain.booking import Booking, BookingStatus
 from domain.ids import UserId
-from domain.ledger import Account, Movement, MovementKind, movements
+from domain.ledger import Account, Movement, MovementKind, causes, movements
 from domain.money import Money
 from domain.payment import (
     Capture,
@@ -167,7 +167,7 @@ def test_a_new_payment_says_what_was_agreed_on() -> None:
         "EUR",
         2000,
         desk.now,
-        charges=(Charge(1, 2000, closes_at=desk.now + timedelta(seconds=570)),),
+        charges=(Charge(1, 2000, 1, closes_at=desk.now + timedelta(seconds=570)),),
     )
     assert new_payment(booking, (payment,), "till", desk.now) is None
     assert payment_id_of(booking.booking_id, 2) != payment.payment_id
@@ -208,7 +208,7 @@ def test_a_checkout_that_the_provider_closed_too_early_is_followed_by_another() 
     desk = booked()
     payment = closed(opened(asked(desk), 1, "ref", "url"), 1)
     again = written(payment, booking_of(desk), now=desk.now)
-    assert again.charges[1:] == (Charge(2, 2000, closes_at=payment.charges[0].closes_at),)
+    assert again.charges[1:] == (Charge(2, 2000, 1, closes_at=payment.charges[0].closes_at),)
 
 
 def test_what_is_due_can_be_paid() -> None:
@@ -222,6 +222,30 @@ def test_what_is_due_can_be_paid() -> None:
     payment = act.till.current(act.booking_id)
     assert payment.payable is not None
     assert payment.payable.state is ChargeState.DECLINED
+
+
+@pytest.mark.parametrize(
+    ("mark", "bill", "kept_if_paid", "kept_if_not"),
+    [("NO_SHOW", None, 3003, 2002), ("AVAILED", 2500, 2500, 2002), ("AVAILED", 500, 500, 500), ("AVAILED", None, 0, 0)],
+)
+def test_what_is_kept_of_a_visit_waits_for_the_last_checkout(
+    mark: str, bill: int | None, kept_if_paid: int, kept_if_not: int
+) -> None:
+    """Unless what came already decides it."""
+    act = difference_due()
+    act.desk.now = STARTS_AT + HOUR
+    ended = act.desk.mark(act.booking, mark, **({} if bill is None else {"bill": Money(bill, "EUR")}))
+    assert isinstance(ended, Booking)
+    payment = written(act.till.current(act.booking_id), ended)
+    assert payment.charges[1].state is ChargeState.CLOSING
+    assert payment.settled_version == (0 if kept_if_paid != kept_if_not else ended.version)
+    assert CloseCheckout(payment.charges[1]) in list(steps(payment, ended, current=True, now=NOW))
+    assert not over(payment, ended, current=True)
+    paid_in_time = capture(payment, Capture("cap_2", 2, 1001, 0))
+    for last, kept in ((paid_in_time, kept_if_paid), (closed(payment, 2), kept_if_not)):
+        done = written(last, ended)
+        assert (done.kept_minor, done.settled_version) == (kept, ended.version)
+        assert done.net_minor == kept
 
 
 def test_the_newest_checkout_is_the_one_to_pay_at() -> None:
@@ -427,7 +451,7 @@ def test_an_opening_that_overtakes_its_closing_is_closed_after_all() -> None:
 def test_part_of_a_deposit_is_not_enough_and_the_rest_is_asked_for() -> None:
     desk = booked()
     payment = written(capture(asked(desk), money(1999)), booking_of(desk))
-    assert payment.charges[1] == Charge(2, 1, closes_at=payment.charges[0].closes_at)
+    assert payment.charges[1] == Charge(2, 1, 1, closes_at=payment.charges[0].closes_at)
     assert due_of(payment, booking_of(desk), current=True) == Money(1, "EUR")
     assert list(steps(payment, booking_of(desk), current=True, now=NOW)) == [OpenCheckout(payment.charges[1])]
     payment = capture(opened(payment, 2, "ref", "url"), money(1, "c2", 2))
@@ -665,6 +689,29 @@ def test_movements_are_the_difference_and_each_has_two_sides() -> None:
     assert movements(after, told) == (), "what the provider has done moves nothing that was not on its way"
 
 
+def test_what_came_is_caused_by_the_version_that_asked_for_it_and_the_rest_by_the_one_that_decided() -> None:
+    act = difference_due()
+    act.pay()
+    payment = act.till.current(act.booking_id)
+    versions = [charge.asked_version for charge in payment.charges]
+    assert versions == [1, act.booking.terms.deposit_version]
+    ended = replace(payment, kept_minor=5, refunds=(Refund(1, payment.captures[1].reference, 7),))
+    moved = movements(None, ended)
+    assert [str(one.kind) for one in moved] == ["capture", "fee", "capture", "fee", "keep", "refund"]
+    assert causes(moved, ended, 9) == (1, 1, versions[1], versions[1], 9, 9)
+
+
+def test_a_checkout_that_follows_another_is_asked_for_by_the_same_version() -> None:
+    """Not by what the booking had become when somebody looked: another arrival time asks for no money."""
+    act = difference_due()
+    asked_by = act.booking.terms.deposit_version
+    act.desk.amend(act.booking, notes="late")
+    payment = act.till.current(act.booking_id)
+    again = written(closed(payment, 2), act.booking, now=act.desk.now)
+    assert [charge.asked_version for charge in again.charges] == [1, asked_by, asked_by]
+    assert act.booking.version > asked_by
+
+
 def test_no_row_of_the_ledger_moves_twice_on_the_way_to_rest() -> None:
     """Every state of a payment on its way explains the next by its movements alone."""
     act = difference_due()
@@ -717,7 +764,7 @@ def test_a_deposit_that_came_with_an_amendment_has_no_hold_to_close_with() -> No
     desk.update(policy=Policy(deposit=Deposit(DepositKind.PER_BOOKING, 900)))
     desk.amend(booking_of(desk), party_size=3)
     payment = asked(desk)
-    assert (payment.number, payment.charges) == (2, (Charge(1, 900),))
+    assert (payment.number, payment.charges) == (2, (Charge(1, 900, 2),))
     assert booking_of(desk).status is BookingStatus.CONFIRMED
     payment = capture(opened(payment, 1, "ref", "url"), money(900))
     assert next_step(payment, booking_of(desk), current=True, now=desk.now) is None
@@ -738,7 +785,7 @@ def test_which_payment_a_booking_still_lacks() -> None:
     confirmed = replace(other, status=BookingStatus.CONFIRMED, hold_expires_at=None)
     assert new_payment(confirmed, (first,), "till", NOW) is None
     yen = replace(confirmed, terms=replace(other.terms, deposit=Money(3000, "JPY")))
-    assert new_payment(yen, (first,), "till", NOW) == replace(second, currency="JPY", charges=(Charge(1, 3000),))
+    assert new_payment(yen, (first,), "till", NOW) == replace(second, currency="JPY", charges=(Charge(1, 3000, 4),))
     for change in ({"deposit_waived": True}, {"status": BookingStatus.CANCELLED}):
         assert new_payment(replace(other, **change), (), "till", NOW) is None
     assert new_payment(replace(other, terms=replace(other.terms, deposit=None)), (), "till", NOW) is None

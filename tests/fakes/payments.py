@@ -2,15 +2,26 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from domain.booking import Booking, BookingStatus
 from domain.ids import BookingId, VendorId
-from domain.ledger import Account, Balance, BookedMovement, movements
+from domain.ledger import Account, Balance, BookedMovement, causes, movements
 from domain.payment import ChargeState, Payment, PaymentId, current_of, deposit_due
 from storage.errors import StoreUnavailable, VersionConflict
 from storage.ledger import balances_of
-from storage.payment_store import FIRST_PLACE, Due, Place, Received, ReferenceTaken, Stuck, StuckMessage, Unpaid
+from storage.payment_store import (
+    FIRST_BOOKING,
+    FIRST_PLACE,
+    Due,
+    Place,
+    Received,
+    ReferenceTaken,
+    Stuck,
+    StuckMessage,
+    Unnoticed,
+    Unpaid,
+)
 from storage.postgres import printable
 
 
@@ -24,6 +35,7 @@ class Row:
     tries: int = 0
     error: str | None = None
     stuck: tuple[str, datetime] | None = None
+    failing_since: datetime | None = None
 
 
 class MemoryPayments:
@@ -73,30 +85,35 @@ class MemoryPayments:
         nudges = 0 if row is None else row.payment.nudges
         revision = 1 if before is None else before.revision + 1
         stored = replace(after, revision=revision, nudges=nudges)
-        stuck = None if row is None else row.stuck
-        self.rows[after.payment_id] = Row(stored, self._clock(), stuck=stuck)
+        stuck, failing = (None, None) if row is None else (row.stuck, row.failing_since)
+        self.rows[after.payment_id] = Row(stored, self._clock(), stuck=stuck, failing_since=failing)
         self._book(before, stored, booking_version)
         self._told()
         return replace(after, revision=revision)
 
     async def rest(self, payment: Payment, *, look_at: datetime | None, over: bool) -> None:
         self._check()
-        row = self._as_seen(payment)
-        if row is None:
+        if (row := self._as_seen(payment)) is not None:
+            self.rows[payment.payment_id] = Row(row.payment, look_at, over=over)
+
+    async def failed(self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta) -> None:
+        self._check()
+        if (row := self._as_seen(payment)) is None:
             return
-        stuck = None if over else row.stuck
-        self.rows[payment.payment_id] = Row(row.payment, look_at, over=over, stuck=stuck)
+        now = self._clock()
+        row.look_at, row.tries, row.error = look_at, row.tries + 1, printable(error)
+        row.failing_since = row.failing_since or now
+        if row.failing_since <= now - patience:
+            row.stuck = printable(error), now if row.stuck is None else row.stuck[1]
 
-    async def failed(self, payment: Payment, *, look_at: datetime, error: str) -> None:
+    async def give_up(
+        self, payment: Payment, reason: str, *, look_at: datetime | None = None, anew: bool = True
+    ) -> None:
         self._check()
         if (row := self._as_seen(payment)) is not None:
-            row.look_at, row.tries, row.error = look_at, row.tries + 1, printable(error)
-
-    async def give_up(self, payment: Payment, reason: str, *, look_at: datetime | None = None) -> None:
-        self._check()
-        if (row := self._as_seen(payment)) is not None:
-            row.look_at = look_at
-            row.stuck = printable(reason), self._clock() if row.stuck is None else row.stuck[1]
+            row.look_at, row.failing_since = look_at, None
+            kept = row.stuck[0] if row.stuck is not None and not anew else printable(reason)
+            row.stuck = kept, self._clock() if row.stuck is None else row.stuck[1]
 
     async def retry(self, payment_id: PaymentId) -> bool:
         self._check()
@@ -115,10 +132,10 @@ class MemoryPayments:
         )
         return [Due(row.payment.payment_id, row.payment.booking_id, row.tries) for _, row in rows[:payments_max]]
 
-    async def due_of(self, booking_id: BookingId, now: datetime) -> frozenset[PaymentId]:
+    async def due_of(self, booking_id: BookingId, now: datetime) -> Mapping[PaymentId, int]:
         self._check()
         rows = [row for row in self.rows.values() if row.payment.booking_id == booking_id]
-        return frozenset(row.payment.payment_id for row in rows if row.look_at is not None and row.look_at <= now)
+        return {row.payment.payment_id: row.tries for row in rows if row.look_at is not None and row.look_at <= now}
 
     async def nudge(self, booking_ids: Sequence[BookingId]) -> int:
         self._check()
@@ -139,19 +156,24 @@ class MemoryPayments:
         found = [one.booking_id for one in page if self._lacks_payment(one)]
         return Unpaid(found, _place(page[-1]) if len(page) == bookings_max else None)
 
-    async def unnoticed(self, older_than: datetime, bookings_max: int) -> Sequence[BookingId]:
+    async def unnoticed(
+        self, older_than: datetime, bookings_max: int, *, after: BookingId = FIRST_BOOKING
+    ) -> Unnoticed:
         self._check()
         now = self._clock()
+        bookings = {booking.booking_id: booking for booking in self._bookings()}
+        page = sorted({row.payment.booking_id for row in self.rows.values() if not row.over})
+        page = [booking_id for booking_id in page if booking_id > after][:bookings_max]
         found = []
-        for booking in self._bookings():
-            payment = current_of(self._of(booking.booking_id))
-            if payment is None or booking.updated_at >= older_than:
+        for booking_id in page:
+            booking, payment = bookings.get(booking_id), current_of(self._of(booking_id))
+            if payment is None or booking is None or booking.updated_at >= older_than:
                 continue
             row = self.rows[payment.payment_id]
             waits = row.stuck is None and (row.look_at is None or row.look_at > now)
             if waits and not row.over and _moved_on(booking, payment):
-                found.append(booking.booking_id)
-        return found[:bookings_max]
+                found.append(booking_id)
+        return Unnoticed(found, page[-1] if len(page) == bookings_max else None)
 
     async def stuck(self, payments_max: int) -> Sequence[Stuck]:
         self._check()
@@ -198,7 +220,8 @@ class MemoryPayments:
                 if taken:
                     raise ReferenceTaken(f"payment {after.payment_id}: {sorted(taken)} of {row.payment.payment_id}")
 
-    def _book(self, before: Payment | None, after: Payment, booking_version: int) -> None:
+    def _book(self, before: Payment | None, after: Payment, decided_by: int) -> None:
+        moved = movements(before, after)
         self.ledger.extend(
             BookedMovement(
                 len(self.ledger) + position,
@@ -213,7 +236,9 @@ class MemoryPayments:
                 after.currency,
                 movement,
             )
-            for position, movement in enumerate(movements(before, after), 1)
+            for position, (movement, booking_version) in enumerate(
+                zip(moved, causes(moved, after, decided_by), strict=True), 1
+            )
         )
 
     def _lacks_payment(self, booking: Booking) -> bool:

@@ -17,6 +17,8 @@ Document = dict[str, Any]
 
 PAGE_MAX = 2
 """So that whoever lists things has to turn pages."""
+_HALF_HOUR_SECONDS = 1800
+_DAY_SECONDS = 86400
 
 
 class Refused(Exception):
@@ -151,6 +153,11 @@ class FakeStripe:
         raise Refused(404, f"Unrecognized request URL ({method}: {path})")
 
     def _create_session(self, form: Form) -> Document:
+        lives_seconds = int(form["expires_at"]) - self._now() if "expires_at" in form else _DAY_SECONDS
+        if lives_seconds < _HALF_HOUR_SECONDS:
+            raise Refused(400, "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.")
+        if lives_seconds > _DAY_SECONDS:
+            raise Refused(400, "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.")
         session_id = f"cs_test_{next(self._ids)}"
         self.sessions[session_id] = {
             "id": session_id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from holdfast import payments_command, status
 from holdfast.cli import app
 from holdfast.settings import Settings
 from storage.directory import Directory
+from storage.payment_provider import ProviderEntry
 from storage.payment_store import Received
 from storage.postgres import Database
 from storage.postgres_inbox import PostgresInbox
@@ -169,7 +171,7 @@ async def test_one_is_shown_whole(on_database: str) -> None:
         for part in (
             payment.user_id,
             "not among the current bookings",
-            "20.00 EUR, agreed on in version 1",
+            "20.00 EUR, asked for since version 1",
             "refund_pending",
             f"stuck since 0 s ago: {REFUSED}",
             f"ca-{payment.booking_id}",
@@ -189,8 +191,10 @@ async def test_every_payment_of_a_booking_is_shown(on_database: str) -> None:
     assert second is not None
     await write(on_database, None, second, version=2)
     result = await run("show", str(first.booking_id))
-    assert "agreed on in version 1, replaced by a later one" in result.output
-    assert "900 JPY, agreed on in version 2" in result.output
+    assert "asked for since version 1, replaced by a later one" in result.output
+    assert "900 JPY, asked for since version 2" in result.output
+    assert re.search(r"\b1 +20.00 EUR +1 +paid\b", result.output)
+    assert re.search(r"\b1 +900 JPY +2 +opening\b", result.output)
     only = await run("show", str(second.payment_id))
     assert str(first.payment_id) not in only.output
 
@@ -341,6 +345,20 @@ async def test_a_provider_that_is_away_is_named(on_database: str, monkeypatch: p
     result = await run("reconcile", "--day", "2026-01-01")
     assert result.exit_code == 1
     assert "2026-01-01 could not be compared with memory" in result.output
+
+
+async def test_money_that_could_not_be_asked_for_is_named(on_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list shows money that we lack, and the provider does not say more of it."""
+    payment = await paid(on_database, hold())
+    monkeypatch.setattr("holdfast.payment_provider.payment_provider", lambda *_: silent)
+    silent = MemoryProvider()
+    silent.name = payment.provider
+    silent.refuses.add("look")
+    came = datetime.now(UTC)
+    silent.account = [ProviderEntry("more", Money(2000, "EUR"), False, came, payment.payment_id)]
+    result = await run("reconcile", "--day", str(came.date()))
+    assert result.exit_code == 1
+    assert f"Payment {payment.payment_id} could not be brought up to date" in result.output
 
 
 async def test_a_day_to_come_is_refused(on_database: str) -> None:

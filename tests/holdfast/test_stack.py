@@ -302,8 +302,10 @@ def test_a_killed_server_takes_its_children_along(settings: StackSettings) -> No
 def test_a_taken_port_is_named_with_its_setting_and_the_one_who_wants_it(settings: StackSettings) -> None:
     with socket.create_server(("127.0.0.1", settings.valkey_port)), pytest.raises(PortsTakenError) as refused:
         _stack(settings).up()
-    assert f"second cannot start: port {settings.valkey_port} (HOLDFAST_STACK_VALKEY_PORT) is taken by python" in str(
-        refused.value
+    assert re.search(
+        rf"second cannot start: port {settings.valkey_port} \(HOLDFAST_STACK_VALKEY_PORT\)"
+        rf" is taken by py\S+ \(process {os.getpid()}\)",
+        str(refused.value),
     )
     assert _started == []
 
