@@ -16,6 +16,14 @@ def _settings(tmp_path, database, shards):
     return Settings(data_dir=tmp_path, postgres_url=database, shards=shards)
 
 
+def _up(product):
+    """What `up` says; should it come up after all, it is brought down."""
+    result = product.command("up")
+    if result.returncode == 0:
+        product.command("down")
+    return result
+
+
 async def test_every_shard_of_a_new_database_gets_buckets(tmp_path, database):
     assert await make_ready(_settings(tmp_path, database, 3)) == ""
     assert await make_ready(_settings(tmp_path, database, 3)) == ""
@@ -74,7 +82,7 @@ async def test_a_database_that_does_not_answer_is_said_to_be_away(tmp_path, free
 async def test_up_refuses_before_ray_and_leaves_nothing_running(tmp_path, database):
     await make_ready(_settings(tmp_path, database, 2))
     product = Running(free_settings(tmp_path / "data", postgres_url=database, shards=1))
-    result = product.command("up")
+    result = _up(product)
     assert result.returncode == 1
     assert "Set HOLDFAST_SHARDS=2 and try again" in " ".join(result.stderr.split())
     assert "starting valkey" in result.stdout
@@ -88,7 +96,7 @@ async def test_up_says_which_shards_hold_nothing_and_goes_on(tmp_path, database)
     forbidden = ray_dir(product.settings)
     forbidden.mkdir(mode=0o755)  # so that Ray is refused, which is as far as this test needs to go
     try:
-        result = product.command("up")
+        result = _up(product)
     finally:
         forbidden.rmdir()
     assert "shard 1 will serve no vendor: all 4,096 buckets stay with shard 0" in result.stdout
