@@ -360,16 +360,14 @@ class Shard:
         return [Asked(ExpireHold(booking_id), None) for booking_id in due]
 
     def _idle_seconds(self) -> float:
-        """Until the next hold dies. Looks twice a second, because the wall clock may jump while the timer does not."""
+        """Until the next hold dies. Looks again and again, because the wall clock may jump while the timer does not."""
         if self._stopping or self._writer.fenced or self._writer.unresolved or self._broken is not None:
             return 0.0
         expiry = self._memory.holds.next_expiry()
         if expiry is None:
             return _IDLE_SECONDS
-        seconds = (expiry - self.now()).total_seconds()
-        if self._writer.away:
-            return max(seconds, self._limits.retry_last_seconds)
-        return min(seconds, _EXPIRY_TICK_SECONDS)
+        seconds = min((expiry - self.now()).total_seconds(), _EXPIRY_TICK_SECONDS)
+        return max(seconds, self._limits.retry_last_seconds) if self._writer.away else seconds
 
     def _break(self, error: BaseException) -> None:
         self._broken = error

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from actors.outcome import Done
+from actors.outcome import Done, Unavailable
 from domain.booking import BookingStatus
 from domain.rejection import Reason
 from tests.fakes.houses import EVENING, confirm, guest, hold, opening, restaurant, vendor_id
@@ -75,6 +75,17 @@ async def test_a_new_owner_expires_the_holds_it_finds(house):
 async def test_a_clock_that_jumps_ahead_expires_holds_without_a_command(house):
     shard = await house.start()
     booking_id = await blocked(house, shard, ttl=3600)
+    house.clock.jump(timedelta(hours=2))
+    await asyncio.sleep(1.5)
+    assert status(house, booking_id) is BookingStatus.EXPIRED
+
+
+async def test_so_it_does_where_the_database_was_away_when_it_was_last_asked(house):
+    shard = await house.start()
+    booking_id = await blocked(house, shard, ttl=3600)
+    house.faults.always("commit", Fault.UNAVAILABLE)
+    assert isinstance(await shard.ask(hold(V, by=guest(2), at=EVENING + timedelta(days=1))), Unavailable)
+    house.faults.clear()
     house.clock.jump(timedelta(hours=2))
     await asyncio.sleep(1.5)
     assert status(house, booking_id) is BookingStatus.EXPIRED
