@@ -192,8 +192,11 @@ class PaymentLook:
 
         An errand that fails holds up no other: it is told of, by what it raised, when all were tried.
         """
-        for _ in range(_STEPS_MAX):
+        steps_left = _STEPS_MAX
+        while steps_left:
             step = self._next(looked, booking, current=current)
+            # Of errands there are as many as the payment has parts, and each is tried once.
+            steps_left -= isinstance(step, Write | ConfirmBooking | None)
             match step:
                 case Write(after):
                     looked.payment = await self._write(looked.payment, after, booking)
@@ -345,9 +348,9 @@ class PaymentLook:
                 return
         elif _held(payment, booking, now):
             wait = min(wait, self._sweep)
-        await self._store.failed(
-            payment, look_at=now + wait, error=told(error, refused), patience=patience_with(error, refused)
-        )
+        patience = patience_with(error, refused)
+        anew = bool(looked.refused) or not refused
+        await self._store.failed(payment, look_at=now + wait, error=told(error, refused), patience=patience, anew=anew)
 
     def _every(self, booking: Booking) -> timedelta:
         """A hold's guest may be paying just now; with others there is the more time the longer nothing has happened."""

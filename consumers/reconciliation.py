@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from consumers.rounds import Rounds
 from domain.money import Money
-from domain.payment import Payment, PaymentId
+from domain.payment import BY_HAND, Payment, PaymentId
 from storage.errands import Errands
 from storage.errors import StoreError, StoreUnavailable
 from storage.payment_provider import PaymentProvider, ProviderEntry, ProviderRefused
@@ -25,6 +25,9 @@ _DAY: Final = timedelta(days=1)
 _DAYS_BACK: Final = 7
 _SETTLED_AFTER: Final = timedelta(hours=1)
 """So long after midnight what is on its way has come."""
+
+_REFUND_MAX: Final = timedelta(days=30)
+"""A refund that took longer to be done is named as a difference, so that no day lists a provider's whole account."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +120,8 @@ class Reconciler:
         A refund is among what moved since we asked for it. Of money the provider is asked by its charge: we may learn of it
         long after it came.
         """
-        asked_since = min(since, *(entry.at for entry in alone.values()))
+        asked = (entry.at for named, entry in alone.items() if not named[0].startswith(BY_HAND))
+        asked_since = max(min(since, *asked), since - _REFUND_MAX)
         found: dict[_Named, ProviderEntry] = {}
         for start, end in ((asked_since - _DAY, since), (until, until + _DAY)):
             async for entry in self._provider.entries(start, end):
@@ -166,11 +170,7 @@ class Reconciler:
             payment = await self._payments.by_id(payment_id)
             if payment is None:
                 return True
-            try:
-                await self._bring_up(payment)
-            except ProviderRefused:  # of which the desk tells a person
-                await self._payments.nudge([payment.booking_id])
-                raise
+            await self._bring_up(payment)
             await self._payments.nudge([payment.booking_id])
         except StoreError as error:
             _log.warning("payment %s is not healed yet: %s: %s", payment_id, type(error).__name__, error)
@@ -178,9 +178,13 @@ class Reconciler:
         return True
 
     async def _bring_up(self, payment: Payment) -> None:
+        """Of a charge that the provider refuses to speak of nothing more can be learnt: its difference stays named."""
         after = payment
         for charge in payment.charges:
-            after = await self._errands.look(after, charge)
+            try:
+                after = await self._errands.look(after, charge)
+            except ProviderRefused as error:
+                _log.warning("charge %d of payment %s: %s", charge.number, payment.payment_id, error)
         if after != payment:
             await self._payments.write(payment, after, booking_version=payment.number)
 

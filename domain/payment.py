@@ -162,6 +162,10 @@ class Payment:
         raise KeyError(number)
 
 
+BY_HAND: Final = "by hand: "
+"""Begins the reference of a refund that a person made, of which no provider knows."""
+
+
 def payment_id_of(booking_id: BookingId, number: int) -> PaymentId:
     """The same for a booking and the version that agreed on the deposit, so that a crash leaves no second one."""
     return PaymentId(uuid5(_NAMESPACE, f"{booking_id}/{number}"))

@@ -26,6 +26,7 @@ from domain.payment import (
 
 _CLOSES_BEFORE_HOLD: Final = timedelta(seconds=30)
 _SHORT_HOLD: Final = timedelta(seconds=60)
+_LAST_CHECKOUT_MAX: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,8 @@ def _settled(payment: Payment, booking: Booking | None, now: datetime) -> Paymen
 
     A booking as it was before the payment was settled by it says nothing any more. What is kept of a visit is settled
     when every checkout that could add to it has closed: whether its payment came in time, no lost message may decide.
-    Money that arrives after a cancellation goes back, whenever it was paid.
+    One that will not close is waited for no longer than a day. Money that arrives after that, or after a cancellation, goes
+    back, whenever it was paid.
     """
     after = payment
     if booking is not None:
@@ -154,7 +156,8 @@ def _settled(payment: Payment, booking: Booking | None, now: datetime) -> Paymen
     if booking is not None and booking.version > payment.settled_version:
         agreed = _agreed_minor(payment, booking)
         kept = _kept_of(booking, Money(min(payment.net_minor, agreed), payment.currency))
-        if _came(booking) and _closing(after) and kept < _kept_of(booking, Money(agreed, payment.currency)):
+        waits = _came(booking) and _closing(after) and now < booking.updated_at + _LAST_CHECKOUT_MAX
+        if waits and kept < _kept_of(booking, Money(agreed, payment.currency)):
             return after
         amount = agreed or payment.amount_minor
         after = replace(after, amount_minor=amount, kept_minor=kept, settled_version=booking.version)

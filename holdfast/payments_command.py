@@ -226,7 +226,7 @@ async def _retry_payment(database: Database, payment_id: UUID) -> int | None:
 
 async def _settle(database: Database, payment_id: UUID, number: int, note: str) -> str:
     """What was paid back. The note takes the place of the provider's reference, which stays in it."""
-    from domain.payment import PaymentId, RefundState, refund_known
+    from domain.payment import BY_HAND, PaymentId, RefundState, refund_known
     from holdfast.payments_shown import amount
     from storage.postgres_payments import PostgresPayments
 
@@ -239,7 +239,7 @@ async def _settle(database: Database, payment_id: UUID, number: int, note: str) 
     if refund.state is not RefundState.REFUSED:
         stop(f"refund {number} is {refund.state}: only one that the provider refused can be settled by hand")
     was = f" (was {refund.provider_ref})" if refund.provider_ref else ""
-    await _write(database, before, refund_known(before, number, RefundState.DONE, f"by hand: {note}{was}"))
+    await _write(database, before, refund_known(before, number, RefundState.DONE, f"{BY_HAND}{note}{was}"))
     return amount(refund.amount_minor, before.currency)
 
 

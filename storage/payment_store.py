@@ -90,10 +90,13 @@ class PaymentStore(Protocol):
         """
         ...
 
-    async def failed(self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta) -> None:
+    async def failed(
+        self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta, anew: bool = True
+    ) -> None:
         """A look failed, and the next one is then. Without effect where `rest` would be: somebody has to look now.
 
-        Where none has come to its end for as long as `patience`, it is stuck for that error, until one does.
+        Where none has come to its end for as long as `patience`, it is stuck for that error, until one does; or for the
+        reason that was told first, where nothing happened `anew`.
         """
         ...
 

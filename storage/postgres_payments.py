@@ -65,9 +65,11 @@ class PostgresPayments:
     async def rest(self, payment: Payment, *, look_at: datetime | None, over: bool) -> None:
         await self._database.value("rest_payment", payment.payment_id, payment.revision, payment.nudges, look_at, over)
 
-    async def failed(self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta) -> None:
+    async def failed(
+        self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta, anew: bool = True
+    ) -> None:
         seen = payment.payment_id, payment.revision, payment.nudges
-        await self._database.value("payment_look_failed", *seen, look_at, printable(error), patience)
+        await self._database.value("payment_look_failed", *seen, look_at, printable(error), patience, anew)
 
     async def give_up(
         self, payment: Payment, reason: str, *, look_at: datetime | None = None, anew: bool = True

@@ -25,7 +25,7 @@ SELECT coalesce(array_agg(page.booking_id ORDER BY page.booking_id), '{}') AS bo
        (SELECT booking_id FROM last_read) AS read_to
 FROM page
 CROSS JOIN LATERAL (
-    SELECT over, stuck_since, look_at, amount_minor, settled_version
+    SELECT payment_id, over, stuck_since, look_at, amount_minor, settled_version
     FROM payment WHERE payment.booking_id = page.booking_id ORDER BY payment.number DESC LIMIT 1
 ) AS last
 CROSS JOIN LATERAL (
@@ -39,5 +39,9 @@ WHERE NOT last.over
       WHEN found.status IN ('BLOCKED', 'CONFIRMED') AND NOT found.deposit_waived
           AND found.terms ->> 'deposit' IS NOT NULL
           THEN (found.terms -> 'deposit' ->> 'amount_minor')::bigint <> last.amount_minor
-      ELSE found.version > last.settled_version
+      -- A visit is settled once its last checkout has closed, and is looked at until then.
+      ELSE found.version > last.settled_version AND NOT (
+          found.status IN ('AVAILED', 'NO_SHOW')
+          AND EXISTS (SELECT FROM payment_charge WHERE payment_charge.payment_id = last.payment_id AND state = 'closing')
+      )
   END

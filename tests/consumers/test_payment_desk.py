@@ -652,6 +652,44 @@ async def test_a_refused_refund_is_given_to_a_person(paying, held):
     assert paying.provider.calls["refund"] == 1
 
 
+async def test_why_a_refund_was_refused_is_not_forgotten_while_the_provider_is_away(paying, held):
+    await paying.pay(held)
+    await paying.work()
+    await paying.amend(held, party_size=4)
+    await paying.work()
+    paying.provider.refuses.add("refund")
+    await paying.amend(held, party_size=1)
+    await paying.work()
+    [stuck] = await paying.store.stuck(10)
+    assert "told to refuse" in stuck.reason
+    paying.provider.away = True
+    await paying.amend(held, party_size=3)
+    await paying.wait(60)
+    assert paying.row(held).tries > 0
+    assert [one.reason for one in await paying.store.stuck(10)] == [stuck.reason]
+    paying.provider.away = False
+    await paying.wait(600)
+    assert [one.reason for one in await paying.store.stuck(10)] == [stuck.reason]
+
+
+async def test_a_provider_that_is_away_is_no_fault_of_ours_however_much_there_is_to_do(paying, held):
+    await paying.pay(held)
+    await paying.work()
+    paying.provider.away = True
+    for _ in range(45):
+        await paying.amend(held, party_size=4)
+        await paying.work()
+        await paying.amend(held, party_size=2)
+        await paying.work()
+    await paying.wait(3600)
+    assert await paying.store.stuck(10) == []
+    assert "away" in paying.row(held).error
+    paying.provider.away = False
+    await paying.wait(3600)
+    assert await paying.store.stuck(10) == []
+    paying.money_is_where_it_belongs()
+
+
 async def a_refund(paying, held):
     """A deposit that is back with its guest, and the payment."""
     await paying.pay(held)

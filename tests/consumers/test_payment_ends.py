@@ -90,6 +90,27 @@ async def test_money_that_arrives_after_a_late_cancellation_goes_back(paying, ra
     paying.money_is_where_it_belongs()
 
 
+async def test_a_checkout_that_will_not_close_is_waited_for_no_longer_than_a_day(paying, raised):
+    jump(paying, paying.now(raised).starts_at + timedelta(minutes=1))
+    paying.provider.refuses.add("close")
+    await paying.mark(raised, "NO_SHOW")
+    await paying.wait(23 * 3600)
+    assert paying.payment(raised).kept_minor == 0
+    await paying.wait(2 * 3600)
+    assert (paying.payment(raised).kept_minor, paying.moved(raised)[-1]) == (DEPOSIT, ("keep", DEPOSIT))
+    await paying.pay(raised, 2)
+    await paying.wait(60)
+    assert (paying.payment(raised).kept_minor, paying.provider.refunded_minor()) == (DEPOSIT, DEPOSIT)
+
+
+async def test_a_visit_that_waits_for_its_last_checkout_has_not_moved_on_unnoticed(paying, raised):
+    jump(paying, paying.now(raised).starts_at + timedelta(minutes=1))
+    paying.provider.away = True
+    await paying.mark(raised, "NO_SHOW")
+    await paying.wait(600)
+    assert (await paying.store.unnoticed(paying.clock(), 10)).booking_ids == []
+
+
 async def test_while_nobody_can_say_whether_it_was_paid_nothing_is_settled(paying, raised):
     jump(paying, paying.now(raised).starts_at + timedelta(minutes=1))
     await paying.pay(raised, 2, told=False)

@@ -10,9 +10,9 @@ from consumers.process import ConsumerProcess
 from consumers.reconciliation import DailyReconciliation, Reconciler
 from consumers.rounds import Rounds
 from domain.money import Money
-from domain.payment import RefundState
+from domain.payment import BY_HAND, RefundState
 from storage.errors import StoreUnavailable
-from storage.payment_provider import ProviderEntry
+from storage.payment_provider import ProviderEntry, ProviderRefused
 from storage.payment_store import ReferenceTaken
 from storage.reconciliations import Sum
 from tests.consumers.paying import DEPOSIT, Paying
@@ -147,6 +147,50 @@ async def test_money_that_we_learnt_of_much_later_is_asked_for_by_its_charge(pay
     books.learnt_at = NOON + timedelta(days=days)
     made = await reconciler.reconcile(DAY + timedelta(days=days))
     assert (made.differences, made.ours, made.theirs) == ((), (), ())
+
+
+@pytest.mark.parametrize(("by_hand", "days"), [(True, 1), (False, 31)])
+async def test_no_day_lists_the_providers_whole_account(
+    paying, reconciler, refunded, books, by_hand, days, monkeypatch
+):
+    """For a refund that a person settled after months nobody looks there, for one of a bank's no further than a month back."""
+    payment = paying.payment(refunded)
+    if by_hand:
+        settled = replace(payment.refunds[0], provider_ref=f"{BY_HAND}transfer 4711")
+        paying.store.rows[payment.payment_id].payment = replace(payment, refunds=(settled,))
+    books.learnt_at = NOON + timedelta(days=90)
+    entries, since_then = paying.provider.entries, []
+
+    def noted(since, until):
+        since_then.append(since)
+        return entries(since, until)
+
+    monkeypatch.setattr(paying.provider, "entries", noted)
+    late = DAY + timedelta(days=90)
+    made = await reconciler.reconcile(late)
+    assert min(since_then) == datetime(late.year, late.month, late.day, tzinfo=UTC) - timedelta(days=days)
+    assert [found.what for found in made.differences] == ["a refund that the provider does not know"]
+
+
+async def test_a_charge_that_the_provider_will_not_speak_of_holds_up_no_other(paying, reconciler, books, monkeypatch):
+    held = await paying.hold()
+    await paying.pay(held)
+    await paying.work()
+    await paying.amend(held, party_size=4)
+    await paying.work()
+    first = paying.payment(held).charges[0]
+    await paying.pay(held, 2, told=False)
+    look = paying.provider.look
+
+    async def some(asked):
+        if asked.number == first.number:
+            raise ProviderRefused("it says nothing of this one")
+        return await look(asked)
+
+    monkeypatch.setattr(paying.provider, "look", some)
+    made = await reconciler.reconcile(DAY)
+    assert (books.differences(), made.unhealed) == (["money that we do not have"], [])
+    assert paying.payment(held).net_minor == 2 * DEPOSIT
 
 
 async def test_money_found_later_must_be_the_same(paying, reconciler, refunded, books):

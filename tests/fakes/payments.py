@@ -96,7 +96,9 @@ class MemoryPayments:
         if (row := self._as_seen(payment)) is not None:
             self.rows[payment.payment_id] = Row(row.payment, look_at, over=over)
 
-    async def failed(self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta) -> None:
+    async def failed(
+        self, payment: Payment, *, look_at: datetime, error: str, patience: timedelta, anew: bool = True
+    ) -> None:
         self._check()
         if (row := self._as_seen(payment)) is None:
             return
@@ -104,7 +106,8 @@ class MemoryPayments:
         row.look_at, row.tries, row.error = look_at, row.tries + 1, printable(error)
         row.failing_since = row.failing_since or now
         if row.failing_since <= now - patience:
-            row.stuck = printable(error), now if row.stuck is None else row.stuck[1]
+            kept = row.stuck[0] if row.stuck is not None and not anew else printable(error)
+            row.stuck = kept, now if row.stuck is None else row.stuck[1]
 
     async def give_up(
         self, payment: Payment, reason: str, *, look_at: datetime | None = None, anew: bool = True
@@ -344,9 +347,11 @@ class MemoryInbox:
 
 def _moved_on(booking: Booking, payment: Payment) -> bool:
     deposit = deposit_due(booking)
-    return (
-        booking.version > payment.settled_version if deposit is None else deposit.amount_minor != payment.amount_minor
-    )
+    if deposit is not None:
+        return deposit.amount_minor != payment.amount_minor
+    closing = any(charge.state is ChargeState.CLOSING for charge in payment.charges)
+    waits = closing and booking.status in (BookingStatus.AVAILED, BookingStatus.NO_SHOW)
+    return booking.version > payment.settled_version and not waits
 
 
 def _place(booking: Booking) -> Place:

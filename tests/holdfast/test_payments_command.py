@@ -23,6 +23,7 @@ from holdfast import payments_command, status
 from holdfast.cli import app
 from holdfast.settings import Settings
 from storage.directory import Directory
+from storage.errors import StoreUnavailable
 from storage.payment_provider import ProviderEntry
 from storage.payment_store import Received
 from storage.postgres import Database
@@ -348,14 +349,21 @@ async def test_a_provider_that_is_away_is_named(on_database: str, monkeypatch: p
 
 
 async def test_money_that_could_not_be_asked_for_is_named(on_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list shows money that we lack, and the provider does not say more of it."""
+    """The list shows money that we lack, and then the provider is away."""
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("the provider is away")
+
     payment = await paid(on_database, hold())
     monkeypatch.setattr("holdfast.payment_provider.payment_provider", lambda *_: silent)
     silent = MemoryProvider()
     silent.name = payment.provider
-    silent.refuses.add("look")
+    monkeypatch.setattr(silent, "look", away)
     came = datetime.now(UTC)
-    silent.account = [ProviderEntry("more", Money(2000, "EUR"), False, came, payment.payment_id)]
+    known = payment.captures[0].reference
+    silent.account = [
+        ProviderEntry(reference, Money(2000, "EUR"), False, came, payment.payment_id) for reference in (known, "more")
+    ]
     result = await run("reconcile", "--day", str(came.date()))
     assert result.exit_code == 1
     assert f"Payment {payment.payment_id} could not be brought up to date" in result.output
