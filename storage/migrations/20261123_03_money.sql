@@ -21,7 +21,6 @@ CREATE TABLE payment (
     user_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
     look_at timestamptz DEFAULT now(),
-    failing_since timestamptz,
     stuck_since timestamptz,
     amount_minor bigint NOT NULL CHECK (amount_minor > 0),
     kept_minor bigint NOT NULL CHECK (kept_minor >= 0),
@@ -39,14 +38,13 @@ CREATE TABLE payment (
     CHECK ((stuck_since IS NULL) = (stuck_reason IS NULL))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE payment IS
-    'The deposit of a booking, first agreed on in its version "number": domain.payment.Payment, without its parts. No foreign key '
+    'The deposit of a booking as it was agreed on in its version "number": domain.payment.Payment, without its parts. No foreign key '
     'to booking, which leaves for the archive while its payments stay.';
 COMMENT ON COLUMN payment.revision IS 'Counts its changes; whoever writes must name the last one.';
 COMMENT ON COLUMN payment.nudges IS 'Counts the looks that were asked for; who has looked must have seen the last one.';
 COMMENT ON COLUMN payment.look_at IS 'When somebody has to look at it; null where only news can change it.';
 COMMENT ON COLUMN payment.over IS 'No money is open: its booking may leave the current tables.';
 COMMENT ON COLUMN payment.tries IS 'Looks that failed one after the other, and error what the last one said.';
-COMMENT ON COLUMN payment.failing_since IS 'No look has come to its end since then; null where the last one has, whatever it found.';
 CREATE INDEX payment_to_look_at ON payment (look_at) WHERE look_at IS NOT NULL;
 CREATE INDEX payment_open ON payment (booking_id) WHERE NOT over;
 CREATE INDEX payment_stuck ON payment (stuck_since) WHERE stuck_since IS NOT NULL;
@@ -56,7 +54,6 @@ CREATE TABLE payment_charge (
     number integer NOT NULL CHECK (number > 0),
     amount_minor bigint NOT NULL CHECK (amount_minor > 0),
     closes_at timestamptz,
-    asked_version integer NOT NULL,
     state text NOT NULL CHECK (state IN ('opening', 'open', 'declined', 'paid', 'closing', 'closed')),
     provider text NOT NULL,
     provider_ref text,
@@ -64,7 +61,6 @@ CREATE TABLE payment_charge (
     PRIMARY KEY (payment_id, number)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE payment_charge IS 'A sum that the guest was asked for, one checkout each: domain.payment.Charge.';
-COMMENT ON COLUMN payment_charge.asked_version IS 'The booking''s version that asked for it: the ledger books what comes under it.';
 CREATE UNIQUE INDEX payment_charge_once ON payment_charge (provider, provider_ref) WHERE provider_ref IS NOT NULL;
 
 CREATE TABLE payment_capture (
@@ -106,7 +102,7 @@ SELECT payment.*,
        (
            SELECT coalesce(jsonb_agg(charge ORDER BY charge.number), '[]')
            FROM (
-               SELECT number, amount_minor, asked_version, state, closes_at, provider_ref, checkout_url
+               SELECT number, amount_minor, state, closes_at, provider_ref, checkout_url
                FROM payment_charge WHERE payment_charge.payment_id = payment.payment_id
            ) AS charge
        ) AS charges,
@@ -150,8 +146,6 @@ CREATE TABLE ledger_movement (
 );
 COMMENT ON TABLE ledger_movement IS
     'Why money moved between accounts: domain.payment.Movement with its cause, the booking''s version and the provider''s reference.';
-COMMENT ON COLUMN ledger_movement.booking_version IS
-    'The booking''s version that asked for what came, fees included, or that decided what is kept or goes back: domain.ledger.causes.';
 COMMENT ON COLUMN ledger_movement.position IS 'Counts from 1 what one change of the payment moved.';
 COMMENT ON COLUMN ledger_movement.reference IS 'The provider''s name for the capture that came or is given back; empty where it has none.';
 CREATE INDEX ledger_movement_of_vendor ON ledger_movement (vendor_id, moved_at, movement_id);

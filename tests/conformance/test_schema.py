@@ -1,6 +1,7 @@
 """The schema: the seed's entities by name, migrations that go up and down, SQL files that say what they are for."""
 
 import asyncio
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
@@ -51,6 +52,21 @@ async def test_migrations_go_down_and_up_again(database, admin):
     assert await relations(admin) == set()
     await migrate(database)
     assert await relations(admin) >= SEED
+
+
+async def test_charges_of_before_were_asked_for_by_the_version_of_their_payment(database, admin):
+    await pogo.rollback(admin, MIGRATIONS, count=1, schema_name="public")
+    await admin.execute(
+        "INSERT INTO payment (payment_id, booking_id, vendor_id, user_id, created_at, amount_minor, kept_minor, number,"
+        " settled_version, revision, currency, provider) SELECT $1, $1, $1, $1, now(), 2000, 0, 3, 0, 1, 'EUR', 'sandbox'",
+        UUID(int=1),
+    )
+    await admin.execute(
+        "INSERT INTO payment_charge VALUES ($1, 1, 2000, NULL, 'open', 'sandbox', 'co_1', NULL)", UUID(int=1)
+    )
+    await migrate(database)
+    charges = await admin.fetchval("SELECT charges FROM whole_payment")
+    assert [(one["number"], one["asked_version"]) for one in json.loads(charges)] == [(1, 3)]
 
 
 async def test_the_columns_of_booking_are_the_fields_of_booking(admin):
