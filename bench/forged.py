@@ -3,6 +3,7 @@
 import secrets
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def main(
     believed: list[str] = []
     with product_running(_RESULTS / "data", VENDORS, GUESTS) as product, ThreadPoolExecutor(1) as beside:
         situations = [ALONE, BESIDE]
+        bookings = _bookings(product, seconds)
         for number in range(rounds):
             console.print(f"round {number + 1} of {rounds}")
             for count in clients or [1, 64]:
@@ -47,7 +49,8 @@ def main(
                     flood = (
                         beside.submit(drive_in_own_process, _flood(product, seconds)) if situation == BESIDE else None
                     )
-                    measured[situation, count].append(drive_in_own_process(_bookings(product, count, seconds)))
+                    plan = replace(bookings, clients=count, seed=secrets.randbits(32))
+                    measured[situation, count].append(drive_in_own_process(plan))
                     if flood is not None:
                         believed += _faults(flood.result(), console)
             situations.reverse()  # neither always goes first
@@ -64,17 +67,17 @@ def main(
         raise typer.Exit(1)
 
 
-def _bookings(product: Product, clients: int, seconds: float) -> LoadPlan:
+def _bookings(product: Product, seconds: float) -> LoadPlan:
+    """By one client; each measurement says by how many."""
     return LoadPlan(
         host="127.0.0.1",
         port=product.settings.gateway_port,
-        clients=clients,
+        clients=1,
         seconds=seconds,
         paths=[booking_path(vendor) for vendor in product.vendors],
         headers=[bearer(token) for token in product.tokens()],
         bodies=booking_bodies(datetime.now(UTC).date()),
         warmup_seconds=_WARMUP_SECONDS,
-        seed=secrets.randbits(32),
     )
 
 

@@ -10,7 +10,7 @@ from storage.payment_provider import OwnerNeeded
 TRIES_MAX: Final = 10
 """Looks that fail one after the other for a reason of their own, before a person is asked."""
 
-WAIT_FIRST: Final = timedelta(seconds=1)
+_WAIT_FIRST: Final = timedelta(seconds=1)
 WAIT_LAST: Final = timedelta(minutes=5)
 
 AWAY_MAX: Final = timedelta(days=1)
@@ -29,7 +29,7 @@ These are 9 + (3,600 - 511) / 300 = 19 looks.
 def wait_after(tries: int) -> timedelta:
     """How long to wait after so many failed tries before this one: a second, then twice as long each time, to five minutes."""
     doublings: int = 2 ** min(tries, 20)
-    return min(WAIT_FIRST * doublings, WAIT_LAST)
+    return min(_WAIT_FIRST * doublings, WAIT_LAST)
 
 
 def patience_with(error: Exception, refused: Sequence[str]) -> timedelta:

@@ -61,7 +61,8 @@ class PaymentStatus(StrEnum):
 class Charge:
     """One checkout: a sum that the guest was asked for. `number` counts a payment's charges from 1.
 
-    `asked_version` is the version of the booking that agreed on the deposit that the sum is for. `provider_ref` and `checkout_url` are known once the provider has answered. After `closes_at` nothing should come.
+    `asked_version` is the version of the booking that agreed on the deposit that the sum is for. `provider_ref` and
+    `checkout_url` are known once the provider has answered. After `closes_at` nothing should come.
     """
 
     number: int

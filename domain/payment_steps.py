@@ -145,14 +145,13 @@ def _settled(payment: Payment, booking: Booking | None, now: datetime) -> Paymen
     One that will not close is waited for no longer than a day. Money that arrives after that, or after a cancellation, goes
     back, whenever it was paid.
     """
-    after = payment
     if booking is not None:
         if booking.version < payment.settled_version:
             return payment
         deposit = deposit_due(booking)
         if deposit is not None and deposit.currency == payment.currency:
             return _live(payment, booking, deposit.amount_minor, now)
-    after = _with_charges_closing(after, lambda _: True)
+    after = _with_charges_closing(payment, lambda _: True)
     if booking is not None and booking.version > payment.settled_version:
         agreed = _agreed_minor(payment, booking)
         kept = _kept_of(booking, Money(min(payment.net_minor, agreed), payment.currency))

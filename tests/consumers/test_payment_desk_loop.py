@@ -62,6 +62,8 @@ class Looks:
 
 
 class Ground:
+    limits: DeskLimits | None = None
+
     def __init__(self) -> None:
         self.wakeups = Wakeups()
         self.paying = Paying(clock=Clock(), told=self.wakeups.tell)
@@ -75,6 +77,7 @@ class Ground:
             looks or paying.looks,
             clock=paying.clock,
             wakeups=self.wakeups,
+            limits=self.limits,
         )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.payment_desk import DeskLimits, PaymentDesk
+from consumers.payment_desk import DeskLimits
 from tests.consumers.test_payment_desk_loop import Ground, Looks, rest, running
 
 pytestmark = pytest.mark.virtual_time
@@ -14,17 +14,7 @@ SOON = 2 * LIMITS.due_rest_seconds
 class Town(Ground):
     """Its desk has few places."""
 
-    def desk(self, looks=None) -> PaymentDesk:
-        paying = self.paying
-        return PaymentDesk(
-            paying.store,
-            paying.inbox,
-            paying.messages,
-            looks or paying.looks,
-            clock=paying.clock,
-            wakeups=self.wakeups,
-            limits=LIMITS,
-        )
+    limits = LIMITS
 
     async def held(self, count):
         return [(await self.paying.hold()).booking_id for _ in range(count)]

@@ -37,6 +37,18 @@ def jump(paying, moment):
     paying.house.now = moment
 
 
+async def paid_and_ended(paying, raised, message, status, **more):
+    """The difference is paid, then the booking ends; `message` says when the desk is told of the money."""
+    events = await paying.pay(raised, 2, told=message == "in time")
+    if message == "in time":
+        await paying.work()
+    await paying.mark(raised, status, **more)
+    await paying.work()
+    if message == "late":
+        await paying.deliver(*events)
+    await paying.wait(60)
+
+
 ENDS = pytest.mark.parametrize(
     ("status", "more", "kept"),
     [
@@ -52,14 +64,7 @@ ENDS = pytest.mark.parametrize(
 @pytest.mark.parametrize("message", ["in time", "late", "lost"])
 async def test_what_was_paid_before_the_end_counts_whoever_tells_of_it(paying, raised, status, more, kept, message):
     jump(paying, paying.now(raised).starts_at + timedelta(minutes=1))
-    events = await paying.pay(raised, 2, told=message == "in time")
-    if message == "in time":
-        await paying.work()
-    await paying.mark(raised, status, **more)
-    await paying.work()
-    if message == "late":
-        await paying.deliver(*events)
-    await paying.wait(60)
+    await paid_and_ended(paying, raised, message, status, **more)
     assert (paying.payment(raised).kept_minor, paying.provider.refunded_minor()) == (kept, DEPOSITS - kept)
     paying.money_is_where_it_belongs()
 
@@ -78,14 +83,7 @@ async def test_what_was_not_paid_is_not_kept(paying, raised, status, more, kept)
 )
 async def test_money_that_arrives_after_a_late_cancellation_goes_back(paying, raised, message, kept):
     jump(paying, paying.now(raised).starts_at - timedelta(hours=1))
-    events = await paying.pay(raised, 2, told=message == "in time")
-    if message == "in time":
-        await paying.work()
-    await paying.mark(raised, "CANCELLED", by=GUEST)
-    await paying.work()
-    if message == "late":
-        await paying.deliver(*events)
-    await paying.wait(60)
+    await paid_and_ended(paying, raised, message, "CANCELLED", by=GUEST)
     assert (paying.payment(raised).kept_minor, paying.provider.refunded_minor()) == (kept, DEPOSITS - kept)
     paying.money_is_where_it_belongs()
 
