@@ -142,7 +142,7 @@ def stack() -> Iterator[RealServers]:
 
 @pytest.fixture(scope="session")
 def own_stack(stack: RealServers) -> Iterator[RealServers]:
-    """For tests that stop and kill what `full_cluster` runs on."""
+    """For tests that stop and kill servers; the installation on real servers runs on it."""
     with empty_stack(stack) as servers:
         yield servers
 

@@ -20,13 +20,6 @@ PROMISED_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 
 
-@pytest.fixture(scope="session", params=["cluster", "full_cluster"], ids=["embedded", "real-servers"])
-def place(request: pytest.FixtureRequest) -> Running:
-    running = request.getfixturevalue(request.param)
-    assert isinstance(running, Running)
-    return running
-
-
 def found(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
     answer = client.get("/vendors", params=query)
     assert answer.status_code == 200, answer.text
