@@ -1,28 +1,30 @@
 """The same time in slots of another length. A step only ever becomes finer, so nothing is lost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from domain.booking import Booking
-from domain.slots import WORD_BITS, run_words
+from domain.slots import WORD_BITS
 
 
 def rescale_words(words: Iterable[tuple[int, int, int]], old_step: int, new_step: int) -> list[tuple[int, int, int]]:
-    """Rewrite (seat_no, word, mask) rows for a finer step, sorted by seat and word. `new_step` divides `old_step`."""
-    scale = _scale(old_step, new_step)
-    finer: dict[tuple[int, int], int] = {}
-    for seat_no, word, mask in words:
-        for bit in range(WORD_BITS):
-            if mask >> bit & 1:
-                for new_word, new_mask in run_words((word * WORD_BITS + bit) * scale, scale):
-                    finer[seat_no, new_word] = finer.get((seat_no, new_word), 0) | new_mask
-    return [(seat_no, word, mask) for (seat_no, word), mask in sorted(finer.items())]
+    """Rewrite (seat_no, word, mask) rows for a finer step, sorted by seat and word. `new_step` divides `old_step`.
 
-
-def rescale_covers(covers: Mapping[int, int], old_step: int, new_step: int) -> dict[int, int]:
-    """Covers by start slot, for a finer step."""
+    A word becomes `old_step / new_step` words, in which each of its bits stands as often; those without a bit are left out.
+    """
     scale = _scale(old_step, new_step)
-    return {slot * scale: count for slot, count in covers.items()}
+    coarse = list(words)
+    masks = np.array([mask for _, _, mask in coarse], dtype="<u8")
+    bits = np.unpackbits(masks.view(np.uint8).reshape(-1, WORD_BITS // 8), axis=1, bitorder="little")
+    finer = np.packbits(np.repeat(bits, scale, axis=1), axis=1, bitorder="little").view("<u8")
+    return sorted(
+        (seat_no, word * scale + part, mask)
+        for (seat_no, word, _), parts in zip(coarse, finer.tolist(), strict=True)
+        for part, mask in enumerate(parts)
+        if mask
+    )
 
 
 def in_step(booking: Booking, step_minutes: int) -> Booking:

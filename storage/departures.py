@@ -1,13 +1,14 @@
-"""How ended bookings leave the current tables: which are due, and the transaction in which some of a shard's go.
+"""How ended bookings and empty words leave the current tables: which are due, and the transaction in which some of a shard's go.
 
-The words that they still hold are the guard's, which only a shard writes. So the lease's row is locked first, as a batch
-does it: no batch, change of a vendor or move of a bucket can be under way at the same time.
+The words, those that bookings still hold and those that nobody does, are the guard's, which only a shard writes. So the lease's
+row is locked first, as a batch does it: no batch, change of a vendor or move of a bucket can be under way at the same time.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
+from uuid import UUID
 
 import asyncpg
 
@@ -19,6 +20,9 @@ from storage.postgres import Connection, connect, sql, unavailable_when_lost
 from storage.shard_connection import REFUSED
 
 _T = TypeVar("_T")
+
+_BUCKET_SHIFT: Final = 116
+"""Below a bucket's 12 bits."""
 
 _SETTINGS: Final = {
     # A shard's batches wait for us, and an owner that is taken over ends writers of its own kind only.
@@ -42,6 +46,15 @@ class Due:
     @property
     def position(self) -> tuple[datetime, BookingId]:
         return self.over_since, self.booking.booking_id
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyWord:
+    """A word of a seat that holds nothing any more, and the shard that it belongs to."""
+
+    shard_id: int
+    seat_id: UUID
+    word: int
 
 
 class Departures:
@@ -68,21 +81,40 @@ class Departures:
         ids = [booking.booking_id for booking in bookings]
         versions = [booking.version for booking in bookings]
 
-        async def work(connection: Connection) -> int:
-            async with connection.transaction():
-                await connection.execute(sql("lock_lease"), shard_id)
-                departed: int = await connection.fetchval(sql("depart_bookings"), shard_id, ids, versions, over_before)
-                return departed
-
         try:
-            return await self._do(work)
+            return await self._do_under_lease(shard_id, "depart_bookings", ids, versions, over_before)
         except asyncpg.PostgresError as error:
             if error.sqlstate == REFUSED:
                 raise GuardRefused(str(error)) from error
             raise
 
+    async def empty_words(
+        self, first_bucket: int, end_bucket: int, over_before: datetime, words_max: int
+    ) -> Sequence[EmptyWord]:
+        """Words without a bit, of the seats from one bucket to before another, whose time was over before an instant."""
+        ids = UUID(int=first_bucket << _BUCKET_SHIFT), UUID(int=(end_bucket << _BUCKET_SHIFT) - 1)
+        rows = await self._do(lambda connection: connection.fetch(sql("empty_words"), *ids, over_before, words_max))
+        return [EmptyWord(row["shard_id"], row["seat_id"], row["word"]) for row in rows]
+
+    async def depart_words(self, shard_id: int, words: Sequence[EmptyWord]) -> int:
+        """Delete those of a shard that are still empty; how many went."""
+        return await self._do_under_lease(
+            shard_id, "depart_words", [one.seat_id for one in words], [one.word for one in words]
+        )
+
     async def close(self) -> None:
         self._drop()
+
+    async def _do_under_lease(self, shard_id: int, name: str, *parameters: object) -> int:
+        """Run a statement about a shard while none of its batches is under way; the number that it gives."""
+
+        async def work(connection: Connection) -> int:
+            async with connection.transaction():
+                await connection.execute(sql("lock_lease"), shard_id)
+                departed: int = await connection.fetchval(sql(name), shard_id, *parameters)
+                return departed
+
+        return await self._do(work)
 
     async def _do(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         if self._connection is None or self._connection.is_closed():

@@ -1,7 +1,7 @@
 """The part of `verify` about money: the ledger alone, the payments beside it, and both beside the bookings.
 
-It goes through the bookings' ids bucket by bucket and through the ledger movement by movement, each time in one statement and so
-in one snapshot, while bookings and payments go on.
+It goes through the bookings' ids and through the ledger's movements portion by portion, each in one statement and so in one
+snapshot, while bookings and payments go on.
 """
 
 from collections import Counter, defaultdict
@@ -15,6 +15,7 @@ import asyncpg
 
 from domain.currency import decimal_text
 from storage.audit_figure import EXAMPLES_MAX, Figure
+from storage.audit_portions import look_in_portions
 from storage.postgres import Database
 
 _LATE: Final = timedelta(minutes=2)
@@ -81,18 +82,24 @@ class MoneyAudit:
         self._found = MoneyFound()
 
     async def look_at_range(self, first: UUID, last: UUID) -> None:
-        """Compare the payments of these bookings."""
-        self._found.add(await self._row("audit_money", first, last, _LATE))
-        self._found.add_sums(map(dict, await self._database.rows("audit_money_sums", first, last)))
+        """Compare the payments of these bookings. Whatever it raises, nothing of them was added."""
+        found = await self._row("audit_money", first, last, _LATE)
+        sums = await self._database.rows("audit_money_sums", first, last)
+        self._found.add(found)
+        self._found.add_sums(map(dict, sums))
 
     async def look_at_ledger(self) -> None:
         """Every movement that there is now, and what waits."""
         totals = await self._row("audit_money_totals")
-        for first in range(1, totals.pop("last_movement_id") + 1, _MOVEMENTS_AT_ONCE):
-            ids = first, first + _MOVEMENTS_AT_ONCE - 1
-            self._found.add(await self._row("audit_ledger", *ids))
-            self._found.add_sums(map(dict, await self._database.rows("audit_ledger_sums", *ids)), "_account")
+        end = totals.pop("last_movement_id") + 1
+        await look_in_portions(1, end, _MOVEMENTS_AT_ONCE, self._look_at_movements)
         self._found.add(totals)
+
+    async def _look_at_movements(self, first: int, end: int) -> None:
+        found = await self._row("audit_ledger", first, end - 1)
+        sums = await self._database.rows("audit_ledger_sums", first, end - 1)
+        self._found.add(found)
+        self._found.add_sums(map(dict, sums), "_account")
 
     def sums(self) -> tuple[CurrencySums, ...]:
         """By currency."""

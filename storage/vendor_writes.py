@@ -1,11 +1,13 @@
 """A vendor's rows in one transaction behind the fence: facts, seats, services, account, and words in a finer step."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Final
 
 import asyncpg
 
 from domain.event import VendorCreated, VendorUpdated
-from domain.ids import seat_id_of
+from domain.ids import SeatId, seat_id_of
 from domain.rescale import rescale_words
 from domain.vendor import Vendor
 from storage.errors import EmailTaken, Fenced, GuardRefused
@@ -14,6 +16,9 @@ from storage.postgres import Connection, sql
 from storage.shard_store import Lease
 from storage.vendor_rows import datetimeslot_rows, seat_rows, seats_given_up, vendor_json
 from storage.words import from_bigint, to_bigint
+
+_WORDS_AT_ONCE: Final = 20_000
+"""Rewritten in one go: a house of 10,000 seats may have 450,000 words."""
 
 
 async def write_vendor(connection: Connection, lease: Lease, seq: int, event: VendorCreated | VendorUpdated) -> None:
@@ -77,11 +82,21 @@ async def _unfold(connection: Connection, vendor: Vendor, before: Vendor | None)
 async def _rescale(connection: Connection, vendor: Vendor, old_step_minutes: int) -> None:
     """Bookings keep the step that they were made in; the words speak the vendor's present one."""
     rows = await connection.fetch(sql("take_words"), vendor.vendor_id)
+    # No two words have a finer one in common. The server ends a transaction that waits 5 s for its next statement.
+    for first in range(0, len(rows), _WORDS_AT_ONCE):
+        some = rows[first : first + _WORDS_AT_ONCE]
+        # Years of words take seconds to rewrite: beside the event loop, which has others to serve.
+        columns = await asyncio.to_thread(_finer_columns, vendor, some, old_step_minutes)
+        await connection.execute(sql("insert_words"), *columns)
+
+
+def _finer_columns(
+    vendor: Vendor, rows: Sequence[asyncpg.Record], old_step_minutes: int
+) -> tuple[list[SeatId], list[int], list[int]]:
+    """Parameters of `insert_words`, for words as `take_words` gives them."""
     coarse = [(row["seat_no"], row["word"], from_bigint(row["mask"])) for row in rows]
-    # Years of words take a second to rewrite: beside the event loop, which has others to serve.
-    fine = await asyncio.to_thread(rescale_words, coarse, old_step_minutes, vendor.step_minutes)
-    await connection.execute(
-        sql("insert_words"),
+    fine = rescale_words(coarse, old_step_minutes, vendor.step_minutes)
+    return (
         [seat_id_of(vendor.vendor_id, seat_no) for seat_no, _, _ in fine],
         [word for _, word, _ in fine],
         [to_bigint(mask) for _, _, mask in fine],

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from domain.event import VendorCreated
-from domain.ids import seat_id_of
+from domain.ids import BUCKETS, seat_id_of
 from storage.audit import Audit
 from storage.directory import Directory
+from storage.postgres import Database, StatementTooLong
 from storage.postgres_shard_store import PostgresShardStore
+from tests.conformance.slow_database import Slow
 from tests.conformance.stores import ACTOR, booking, cancelled, changing, house, placing
 from tests.fakes.houses import vendor_id
 
@@ -151,3 +153,53 @@ async def test_it_runs_while_bookings_go_on(booked, open_database, database):
     done.set()
     assert await busy > 10
     await store.close()
+
+
+async def test_what_takes_too_long_is_looked_at_in_smaller_portions_and_counted_once(booked, open_database, database):
+    slow = Slow(database, "test", 1)
+    told = []
+    report = await Audit(slow).run(lambda done, _: told.append(done))
+    assert report == await Audit(open_database).run()
+    assert told == list(range(2, BUCKETS + 1, 2))
+    assert slow.widths["audit_money_sums"] == [2] * (BUCKETS // 2)
+    await slow.close()
+
+
+async def test_a_single_bucket_that_takes_too_long_is_said(open_database, database, admin):
+    """By the real server, which ends the statement that waits."""
+    async with admin.transaction():
+        await admin.execute("LOCK booking")
+        with pytest.raises(StatementTooLong):
+            await Audit(open_database, buckets_at_once=4, statement_seconds_max=0.1).run()
+
+
+async def test_it_has_more_patience_than_those_who_serve_guests(booked, database, admin):
+    impatient = Database(database, "test", 2, statement_seconds_max=0.1)
+    told = []
+    async with admin.transaction():
+        await admin.execute("LOCK vendor")
+        audit = asyncio.create_task(Audit(impatient, buckets_at_once=BUCKETS).run(lambda done, _: told.append(done)))
+        for _ in range(4):
+            with pytest.raises(StatementTooLong):
+                await impatient.value("count_vendors")
+    assert (await audit).ok
+    assert told == [BUCKETS]
+    await impatient.close()
+
+
+async def test_what_is_too_many_to_count_is_estimated(booked, open_database, admin, monkeypatch):
+    sizes = {"remembered answers": "idempotency_key", "no outbox row is stuck": "outbox"}
+    await admin.execute("INSERT INTO idempotency_key SELECT n::text::bytea, '', '{}' FROM generate_series(1, 40) AS n")
+
+    async def told():
+        report = await Audit(open_database, buckets_at_once=2048).run()
+        return {figure.name: (figure.counted, figure.about) for figure in report.figures if figure.name in sizes}
+
+    answers = await admin.fetchval("SELECT count(*) FROM idempotency_key")
+    assert await told() == {"remembered answers": (answers, False), "no outbox row is stuck": (3, False)}
+    monkeypatch.setattr("storage.audit._COUNTED_MAX", 2)
+    assert await told() == {"remembered answers": (3, True), "no outbox row is stuck": (3, True)}
+    await admin.execute("ANALYZE idempotency_key")
+    assert await told() == {"remembered answers": (answers, True), "no outbox row is stuck": (3, True)}
+    monkeypatch.setattr("storage.audit._COUNTED_MAX", answers)
+    assert await told() == {"remembered answers": (answers, False), "no outbox row is stuck": (3, False)}

@@ -9,6 +9,7 @@ import pytest
 from domain.booking import BookingStatus
 from domain.currency import decimal_text
 from domain.event import BookingAmended, VendorCreated
+from domain.ids import BUCKETS
 from domain.money import Money
 from domain.payment import Capture, ChargeState, RefundState, capture, closed, opened, refund_known
 from domain.payment_steps import (
@@ -27,6 +28,7 @@ from storage.money_audit import CurrencySums
 from storage.postgres import Database
 from storage.postgres_payments import PostgresPayments
 from storage.postgres_shard_store import PostgresShardStore
+from tests.conformance.slow_database import Slow
 from tests.conformance.stores import ACTOR, booking, changing, house, placing
 from tests.fakes.houses import OPENED, vendor_id
 
@@ -650,6 +652,14 @@ async def test_the_ledger_is_read_in_parts(town, open_database, monkeypatch):
     whole = await report_of(open_database)
     monkeypatch.setattr("storage.money_audit._MOVEMENTS_AT_ONCE", 3)
     assert await report_of(open_database) == whole
+
+
+async def test_what_takes_too_long_is_looked_at_in_smaller_portions_and_counted_once(town, open_database, database):
+    slow = Slow(database, "test", 1)
+    assert await Audit(slow, buckets_at_once=BUCKETS).run() == await report_of(open_database)
+    assert max(slow.widths["audit_ledger"]) > 2
+    assert max(slow.widths["audit_ledger_sums"]) == 2
+    await slow.close()
 
 
 @pytest.mark.parametrize(("currency", "shown"), [("EUR", "0.05"), ("JPY", "5"), ("KWD", "0.005")])

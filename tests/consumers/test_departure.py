@@ -1,8 +1,9 @@
 """Ended bookings leave the current tables with what they hold: after their grace, and archived."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from consumers.departure import NAME
 from domain.booking import BookingStatus
 from domain.event import BookingAmended, BookingAvailed
 from domain.evolve import word_changes
-from domain.ids import seat_id_of
+from domain.ids import BUCKETS, bucket_of, seat_id_of
 from domain.payment_steps import new_payment
 from storage.errors import GuardRefused, StoreUnavailable
 from storage.postgres_payments import PostgresPayments
@@ -18,7 +19,7 @@ from storage.shard_store import Batch, WordChange
 from tests.conformance.stores import booking, house, ids, slot_at
 from tests.conformance.waiting import until
 from tests.consumers.leaving import GRACE, INSTANT, Ground, Reluctant, V, bits, ended, later, refine
-from tests.fakes.houses import vendor_id
+from tests.fakes.houses import hotel, vendor_id
 
 AVAILED, CANCELLED = BookingStatus.AVAILED, BookingStatus.CANCELLED
 WORD_START = (slot_at() >> 6 << 6) + 64
@@ -409,3 +410,67 @@ async def test_it_ends_at_once_when_it_only_waits(ground):
     await until(waits)
     departure.stop()
     await asyncio.wait_for(running, 5)
+
+
+# Words that hold nothing
+
+
+async def gone(ground, *bookings, at):
+    """So many that were cancelled, and left an empty word."""
+    await ground.writer.place(*bookings)
+    await ground.end(CANCELLED, *bookings, at=at)
+
+
+async def test_a_word_whose_bookings_were_all_cancelled_goes_once_its_time_is_over(ground):
+    made = booking(V, 1, first_slot=WORD_START)
+    await gone(ground, made, at=made.created_at)
+    word_ends = made.starts_at + timedelta(minutes=64 * 30)
+    for at, words in (
+        (word_ends + GRACE - INSTANT, {WORD_START >> 6: 0}),
+        (word_ends + GRACE, {}),
+    ):
+        await ground.departure(at, buckets_in_sweep=BUCKETS).sweep()
+        assert await ground.words(V, 1) == words
+        assert await ground.faults() == {}
+
+
+async def test_an_empty_word_of_a_hotel_goes_once_its_nights_are_over_everywhere(ground):
+    """Its slots are days of the house's own zone, which may end a day after UTC's."""
+    of = vendor_id(2)
+    await ground.writer.open(hotel(of, rooms=1))
+    night = date(2026, 12, 2).toordinal()
+    await ground.admin.execute("INSERT INTO seat_word VALUES ($1, $2, 0)", seat_id_of(of, 1), night >> 6)
+    last = datetime.combine(date.fromordinal((night >> 6) * 64 + 63), time(), UTC)
+    for at, words in ((last + timedelta(days=1) - INSTANT, {night >> 6: 0}), (last + timedelta(days=1), {})):
+        await ground.departure(at + GRACE, buckets_in_sweep=BUCKETS).sweep()
+        assert await ground.words(of, 1) == words
+
+
+async def test_a_word_in_which_somebody_still_holds_a_slot_stays(ground):
+    made, stays = booking(V, 1), booking(V, 2, first_slot=booking(V, 1).first_slot + 3)
+    await ground.writer.place(stays)
+    await gone(ground, made, at=made.created_at)
+    await ground.departure(later(made, timedelta(days=30)), buckets_in_sweep=BUCKETS).sweep()
+    assert bits(await ground.words(V, 1)) == {stays.first_slot + n for n in range(3)}
+
+
+async def test_empty_words_go_in_portions_and_a_few_buckets_at_a_time(ground):
+    """The first sweep does not come as far as the second house; the fourth begins again."""
+    far = vendor_id(2, bucket=BUCKETS - 1)
+    await ground.writer.open(house(far))
+    many = [booking(V, n, first_slot=WORD_START + 64 * n, slots=1, seats=(n % 9 + 1,)) for n in range(25)]
+    await gone(ground, *many, booking(far, 99), at=many[0].created_at)
+    departure = ground.departure(later(many[-1], timedelta(days=30)), buckets_in_sweep=BUCKETS // 2, words_at_once=7)
+
+    async def empty():
+        rows = await ground.admin.fetch("SELECT seat_id FROM seat_word WHERE mask = 0")
+        return Counter(bucket_of(row["seat_id"]) for row in rows)
+
+    assert await empty() == {bucket_of(V): 25, BUCKETS - 1: 1}
+    await departure.sweep()
+    assert await empty() == {BUCKETS - 1: 1}
+    await departure.sweep()
+    assert await empty() == {}
+    await gone(ground, booking(V, 200), at=many[0].created_at)
+    await departure.sweep()
+    assert await empty() == {}

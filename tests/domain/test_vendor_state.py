@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain.booking import Booking
 from domain.event import BookingAmended
 from domain.evolve import evolve, word_changes
-from domain.rescale import in_step, rescale_covers, rescale_words
+from domain.rescale import in_step, rescale_words
 from domain.seat_plan import compile_plan
 from domain.slots import run_words
 from domain.vendor import Closure, Vendor, VendorKind
@@ -162,7 +162,6 @@ def test_words_are_rewritten_exactly_for_a_finer_step(slots: set[int], steps: tu
     assert rescaled == sorted(rescaled)
     taken = {word * 64 + bit for _, word, mask in rescaled for bit in range(64) if mask >> bit & 1}
     assert {slot * new + minute for slot in taken for minute in range(new)} == minutes
-    assert rescale_covers(dict.fromkeys(slots, 2), old, new) == {slot * old // new: 2 for slot in slots}
 
 
 def rows(slots: set[int]) -> list[tuple[int, int, int]]:
