@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from domain.booking import Booking
@@ -30,7 +31,10 @@ class VendorHappened:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRefunded:
-    """Money that came too late has gone back. `payment_number` and `refund_number` name it among a booking's, for ever."""
+    """Money that came too late has gone back. `payment_number` and `refund_number` name it among a booking's, for ever.
+
+    `occurred_at` is when it was told of, because the booking may have ended long before.
+    """
 
     event_id: str
     topic: Topic
@@ -38,6 +42,7 @@ class PaymentRefunded:
     payment_number: int
     refund_number: int
     refunded: Money
+    occurred_at: datetime
 
 
 Happened: TypeAlias = BookingHappened | VendorHappened | PaymentRefunded

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from consumers.event import BookingHappened, Happened, PaymentRefunded, VendorHappened
-from consumers.event_documents import BookingDocument, MoneyDocument, VendorDocument, Version
+from consumers.event_documents import BookingDocument, Instant, MoneyDocument, VendorDocument, Version
 from domain.booking import Booking, BookingStatus
 from domain.payment import Payment, Refund
 from storage.event_json import events_of_outbox
@@ -73,14 +73,15 @@ class _BookingAvailed(_Event):
 class _PaymentRefunded(_Event):
     type: Literal[Topic.PAYMENT_REFUNDED]
     booking: BookingDocument
+    occurred_at: Instant
     payment_number: Version
     refund_number: Version
     refunded: MoneyDocument
 
     def happened(self) -> Happened:
-        refunded = self.refunded.to_domain()
+        booking, refunded = self.booking.to_domain(), self.refunded.to_domain()
         return PaymentRefunded(
-            self.event_id, self.type, self.booking.to_domain(), self.payment_number, self.refund_number, refunded
+            self.event_id, self.type, booking, self.payment_number, self.refund_number, refunded, self.occurred_at
         )
 
 
@@ -109,7 +110,7 @@ _EVENTS: Final[TypeAdapter[_AnyEvent]] = TypeAdapter(_AnyEvent)
 
 
 def encode(row: OutboxRow) -> list[Message]:
-    """The messages of one outbox row, in their order; none for a hold that is not confirmed yet, be it paid or not.
+    """The messages of one outbox row, in their order; none for a hold that was placed or paid and is not confirmed yet.
 
     Raises ValueError for a row that no version of ours wrote.
     """
@@ -173,9 +174,11 @@ def _message(topic: Topic, event: dict[str, Any], event_id: str) -> Message:
 
 
 def _topic(event: dict[str, Any]) -> Topic | None:
-    """`new_booking` is told when a booking is CONFIRMED, at once or later: never of a hold."""
+    """`new_booking` is told when a booking becomes CONFIRMED, at once, later or by an amendment: never of a hold."""
     if event["type"] == "HoldPlaced":
         return Topic.NEW_BOOKING if event["booking"]["status"] == BookingStatus.CONFIRMED else None
+    if event.get("confirms"):
+        return Topic.NEW_BOOKING
     return Topic.NEW_VENDOR if event["type"] in _VENDOR_TYPES else _BOOKING_TOPICS[event["type"]]
 
 

@@ -1,22 +1,29 @@
 """The notifier: tells guests by e-mail what became of their bookings, once for each event.
 
 Order of steps: note the intent, send, note that it is sent. A crash between the last two sends the message again when the
-event comes again, under the same Message-ID; more is not to be had of SMTP. What one receiver's server puts off is left to
-the second post, as is a letter at which our own closes again and again while it is well otherwise, and what is refused is
-given up: nobody else's letters wait for it, and nothing is parked.
+event comes again, under the same Message-ID; more is not to be had of SMTP. Bookings are told of side by side, the events
+of one in the order in which they happened. What one receiver's server puts off is left to the second post, as is a letter
+at which our own closes again and again while it is well otherwise, and what is refused is given up: nobody else's letters
+wait for it, and nothing is parked.
+
+Notes are not kept for ever, so what happened longer ago than they are is not told: a log that is read again from its
+beginning, or a parked message that is replayed after a year, tells nobody twice.
 """
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Final, Protocol
 
 from consumers.event import BookingHappened, Happened, PaymentRefunded
 from consumers.mail.letter import TOPICS, BackPaid, Letter, written
 from consumers.second_post import wait_after
-from domain.booking import Booking
-from domain.ids import UserId, VendorId
+from domain.booking import Booking, BookingStatus
+from domain.ids import BookingId, UserId, VendorId
 from domain.user import User
 from domain.vendor import Vendor
 from storage.errors import StoreUnavailable
@@ -27,6 +34,9 @@ from storage.notifications import Begun, NotificationKey, NotificationLog
 EMAIL: Final = "email"
 STOPS_MAX: Final = 3
 """So often may the server close at one letter; from then on it is held against the letter."""
+
+_INVITING: Final = (Topic.NEW_BOOKING, Topic.BOOKING_AMENDED)
+"""Their letters bring an invitation: they tell of CONFIRMED bookings alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +51,29 @@ class Vendors(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NotifierDeps:
+    """So many letters go out side by side, which the mailer must be able to take.
+
+    What happened longer ago than `told_within` is not told: the log of notifications keeps its rows for longer.
+    """
+
     mailer: Mailer
     log: NotificationLog
     guests: Guests
     vendors: Vendors
     sender: str
+    clock: Callable[[], datetime]
+    told_within: timedelta
+    letters_at_once: int
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a letter is to tell. `back_paid` is the money of a refund, None where it is about the booking itself."""
+
+    event: NotificationKey
+    booking: Booking
+    happened_at: datetime
+    back_paid: BackPaid | None = None
 
 
 class Notifier:
@@ -55,37 +83,45 @@ class Notifier:
 
     def __init__(self, deps: NotifierDeps) -> None:
         self._deps = deps
-        self._stopped_at: NotificationKey | None = None
-        self._stops = 0
+        self._stops: Counter[NotificationKey] = Counter()
 
     async def handle(self, events: Sequence[Happened]) -> None:
-        for event in events:
-            if isinstance(event, PaymentRefunded):
-                await self._tell_of_refund(event)
-        # Events of one booking may come from several topics, so a batch is put into the order in which they happened.
-        told = [event for event in events if isinstance(event, BookingHappened)]
-        for event in sorted(told, key=lambda event: (event.booking.booking_id, event.booking.version)):
-            await self._tell(event.topic, event.booking)
+        news = [told for event in events if (told := _news_of(event)) is not None]
+        told_of = {one.event for one in news}
+        self._stops = Counter({event: stops for event, stops in self._stops.items() if event in told_of})
+        await self._tell_all(_by_booking(news))
 
-    async def _tell(self, topic: Topic, booking: Booking) -> None:
-        deps = self._deps
-        event = NotificationKey(booking.booking_id, booking.version, topic, EMAIL)
+    async def _tell_all(self, turns: Sequence[Sequence[_News]]) -> None:
+        """After the first error no letter is begun, and it is raised once those under way have come to their ends."""
+        waiting, errors = iter(turns), list[Exception]()
+
+        async def tell_on() -> None:
+            for turn in waiting:
+                for news in turn:
+                    if errors:
+                        return
+                    try:
+                        await self._tell(news)
+                    except Exception as error:  # noqa: BLE001 - raised below
+                        errors.append(error)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._deps.letters_at_once):
+                tasks.create_task(tell_on())
+        if errors:
+            # A store that is away blames no event; what else went wrong does so again when they are tried again.
+            raise min(errors, key=lambda error: not isinstance(error, StoreUnavailable))
+
+    async def _tell(self, news: _News) -> None:
+        deps, event, booking = self._deps, news.event, news.booking
+        if deps.clock() - news.happened_at > deps.told_within:
+            _log.info("%s of booking %s version %d: too long ago", event.topic, event.booking_id, event.version)
+            return
         if await deps.log.begin(event) is Begun.DONE:
             return
         guest, vendor = await self._both(booking)
-        invited = topic is Topic.BOOKING_CANCELLED and await self._invited(booking)
-        await self._send(event, written(Letter(topic, booking, vendor, guest, deps.sender, invited)))
-
-    async def _tell_of_refund(self, told: PaymentRefunded) -> None:
-        """Once for each, whatever became of the booking meanwhile: each has a channel of its own, which none supersedes."""
-        deps, booking = self._deps, told.booking
-        name = f"{told.payment_number}-{told.refund_number}"
-        event = NotificationKey(booking.booking_id, told.payment_number, told.topic, f"{EMAIL} of refund {name}")
-        if await deps.log.begin(event) is Begun.DONE:
-            return
-        guest, vendor = await self._both(booking)
-        back_paid = BackPaid(name, told.refunded)
-        letter = Letter(told.topic, booking, vendor, guest, deps.sender, invited=False, back_paid=back_paid)
+        invited = event.topic is Topic.BOOKING_CANCELLED and await self._invited(booking)
+        letter = Letter(event.topic, booking, vendor, guest, deps.sender, invited, news.back_paid)
         await self._send(event, written(letter))
 
     async def _both(self, booking: Booking) -> tuple[User, Vendor]:
@@ -113,11 +149,36 @@ class Notifier:
         try:
             await self._deps.mailer.send(letter)
         except MailStopped as error:
-            self._stops = self._stops + 1 if event == self._stopped_at else 1
-            self._stopped_at = event
-            if self._stops < STOPS_MAX:
+            self._stops[event] += 1
+            if self._stops[event] < STOPS_MAX:
                 raise StoreUnavailable(str(error)) from error
             raise
 
     async def _invited(self, booking: Booking) -> bool:
-        return await self._deps.log.told(booking.booking_id, Topic.NEW_BOOKING, EMAIL)
+        return await self._deps.log.told(booking.booking_id, _INVITING, EMAIL)
+
+
+def _news_of(event: Happened) -> _News | None:
+    """None for a hold that was changed, of which guests are not told, and for what is no booking's."""
+    match event:
+        case PaymentRefunded(booking=booking):
+            # Once for each, whatever became of the booking: each has a channel of its own, which none supersedes.
+            name = f"{event.payment_number}-{event.refund_number}"
+            channel = f"{EMAIL} of refund {name}"
+            key = NotificationKey(booking.booking_id, event.payment_number, event.topic, channel)
+            return _News(key, booking, event.occurred_at, BackPaid(name, event.refunded))
+        case BookingHappened(booking=booking) if booking.status is not BookingStatus.BLOCKED:
+            key = NotificationKey(booking.booking_id, booking.version, event.topic, EMAIL)
+            return _News(key, booking, booking.updated_at)
+        case _:
+            return None
+
+
+def _by_booking(news: Sequence[_News]) -> Sequence[Sequence[_News]]:
+    """Each booking's refunds, then its other events in the order in which they happened: they come from several topics."""
+    turns: dict[BookingId, list[_News]] = {}
+    for one in news:
+        turns.setdefault(one.booking.booking_id, []).append(one)
+    return [
+        sorted(turn, key=lambda one: one.booking.version if one.back_paid is None else 0) for turn in turns.values()
+    ]

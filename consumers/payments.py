@@ -34,7 +34,9 @@ class PaymentEvents:
 
 
 def _new_to_it(event: BookingHappened) -> bool:
-    """Not where there is no deposit, and not where the desk itself had the booking confirmed."""
+    """Not where there never was a deposit, and not where the desk itself had the booking confirmed."""
+    booking = event.booking
     if event.topic is Topic.NEW_BOOKING:
-        return event.booking.deposit_waived
-    return event.booking.terms.deposit_version > 0
+        taken_away = booking.terms.deposit_version == booking.version
+        return booking.deposit_waived or taken_away
+    return booking.terms.deposit_version > 0

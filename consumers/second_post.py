@@ -2,12 +2,16 @@
 
 Each is taken by itself, so that what was told meanwhile is known, and leased, so that a second post beside this one takes
 another. Whatever is wrong with one letter, the others go on.
+
+In each round it also looks through some of the notes of letters, and drops those that are older than anything that the
+notifier would tell, so that no guest can be told twice for want of a note.
 """
 
 import asyncio
 import logging
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from consumers.rounds import Rounds
 from storage.errors import StoreUnavailable
@@ -26,6 +30,9 @@ _SEND_SECONDS_MAX: Final = 120.0
 _LEASE: Final = timedelta(minutes=5)
 """Longer than one sending may take."""
 
+_FIRST: Final = UUID(int=0)
+"""Before every booking."""
+
 
 def wait_after(tries: int) -> timedelta:
     """How long to wait after so many tries before this one: five minutes at first, twice as long each time, four hours at most."""
@@ -34,15 +41,22 @@ def wait_after(tries: int) -> timedelta:
 
 
 class SecondPost(Rounds):
-    """`run` once, in one task; `stop` and `state` from the same loop."""
+    """`run` once, in one task; `stop` and `state` from the same loop. `keep` is how long it is known what was told."""
 
-    def __init__(self, mailer: Mailer, log: NotificationLog, *, every_seconds: float = 30.0) -> None:
+    def __init__(self, mailer: Mailer, log: NotificationLog, *, keep: timedelta, every_seconds: float = 30.0) -> None:
         super().__init__(NAME, every_seconds)
         self._mailer = mailer
         self._notifications = log
+        self._keep = keep
+        self._looked_through = _FIRST
 
     async def _round(self) -> None:
         await self.deliver()
+        await self.tidy()
+
+    async def tidy(self) -> None:
+        """Go on where the last round ended, from the beginning once all were looked through. Raises StoreUnavailable."""
+        self._looked_through = await self._notifications.forget(self._looked_through, self._keep) or _FIRST
 
     async def deliver(self) -> int:
         """Try those that are due until told to stop, and say how many. Raises StoreUnavailable."""

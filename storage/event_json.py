@@ -1,17 +1,21 @@
 """Events as they lie in the outbox, one row per batch: what happened in `events`, the bookings it happened to in `bookings`.
 
-A booking event is `{"type": "HoldPlaced", "booking": 3}`, with `late` or `bill_minor` where it has them; its number
-counts into `bookings`, so that a batch's bookings are encoded and sent once, for their rows and for the outbox. A
-vendor event is `{"type": "VendorUpdated", "vendor": {...}}`, never with an e-mail address or a password hash.
+A booking event is `{"type": "HoldPlaced", "booking": 3}`, with `late` or `bill_minor` where it has them, and `confirms`
+where an amendment made a hold CONFIRMED; its number counts into `bookings`, so that a batch's bookings are encoded and
+sent once, for their rows and for the outbox. A vendor event is `{"type": "VendorUpdated", "vendor": {...}}`, never with
+an e-mail address or a password hash.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from domain.event import BookingAvailed, BookingCancelled, BookingEvent, VendorCreated, VendorUpdated
+from domain.booking import BookingStatus
+from domain.event import BookingAmended, BookingAvailed, BookingCancelled, BookingEvent, VendorCreated, VendorUpdated
 from domain.ids import BookingId
+
+_CONFIRMING: Final = (BookingStatus.BLOCKED, BookingStatus.CONFIRMED)
 
 
 def booking_events_json(events: Sequence[BookingEvent], position: Mapping[BookingId, int]) -> bytes:
@@ -37,6 +41,8 @@ def _told(event: BookingEvent, position: Mapping[BookingId, int]) -> dict[str, A
             told["late"] = late
         case BookingAvailed(bill_minor=bill_minor):
             told["bill_minor"] = bill_minor
+        case BookingAmended(booking=after, before=before) if (before.status, after.status) == _CONFIRMING:
+            told["confirms"] = True
         case _:
             pass
     return told

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
@@ -67,7 +67,10 @@ def sealed(message: EmailMessage) -> Envelope:
 
 
 class SmtpMailer:
-    """One connection, kept while there is something to send and opened again when the server closed it."""
+    """One connection, kept while there is something to send and opened again when the server closed it.
+
+    It takes one letter at a time.
+    """
 
     def __init__(self, connect: Callable[[], aiosmtplib.SMTP]) -> None:
         self._connect = connect
@@ -143,6 +146,30 @@ class SmtpMailer:
         return self._smtp
 
 
+class MailerPool:
+    """As many letters at once as there are mailers, the others wait for their turn.
+
+    The mailer that was used last is used next: while there is little to send, one connection is kept and the others are
+    left for the server to close.
+    """
+
+    def __init__(self, mailers: Sequence[Mailer]) -> None:
+        self._mailers = tuple(mailers)
+        self._idle = list(mailers)
+        self._turn = asyncio.Semaphore(len(mailers))
+
+    async def send(self, letter: Envelope) -> None:
+        async with self._turn:
+            mailer = self._idle.pop()
+            try:
+                await mailer.send(letter)
+            finally:
+                self._idle.append(mailer)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(mailer.close() for mailer in self._mailers))
+
+
 class FolderMailer:
     """Each message as a file, named by its Message-ID, so that one sent twice is one file."""
 
@@ -171,10 +198,10 @@ class FolderMailer:
         part.rename(self._folder / f"{name}.eml")
 
 
-def mailer_of(smtp_url: str, folder: Path) -> Mailer:
+def mailer_of(smtp_url: str, folder: Path, connections_max: int = 1) -> Mailer:
     """The mailer that an address names: `smtp://` (TLS when the server offers it), `smtps://`, or "" for the folder.
 
-    Raises ValueError for another kind of address.
+    It opens so many connections to a server at most. Raises ValueError for another kind of address.
     """
     if not smtp_url:
         return FolderMailer(folder)
@@ -195,7 +222,7 @@ def mailer_of(smtp_url: str, folder: Path) -> Mailer:
             timeout=_SECONDS_MAX,
         )
 
-    return SmtpMailer(connect)
+    return MailerPool([SmtpMailer(connect) for _ in range(connections_max)])
 
 
 def _of(error: aiosmtplib.SMTPException) -> Exception:

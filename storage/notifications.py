@@ -1,5 +1,6 @@
 """Which notifications went out: one row for each event and channel, begun before the sending and marked after it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -48,6 +49,7 @@ class Deferred:
 
 
 _SEND: Final = "begun"
+_LOOKED_AT_ONCE: Final = 5000
 
 
 class NotificationLog:
@@ -81,10 +83,20 @@ class NotificationLog:
         letter = Envelope(row["sender"], row["recipient"], row["message"])
         return Deferred(_key(row), row["tries"], row["superseded"], letter)
 
-    async def told(self, booking_id: BookingId, topic: Topic, channel: str) -> bool:
-        """Whether the guest was ever told of such an event of the booking."""
-        found: bool = await self._database.value("notification_told", booking_id, topic.value, channel)
+    async def told(self, booking_id: BookingId, topics: Sequence[Topic], channel: str) -> bool:
+        """Whether the guest was ever told of an event of the booking that is of one of the topics."""
+        names = [topic.value for topic in topics]
+        found: bool = await self._database.value("notification_told", booking_id, names, channel)
         return found
+
+    async def forget(self, after: UUID, keep: timedelta) -> UUID | None:
+        """Look through the next bookings behind `after`, in the order of their ids, and drop what has become pointless.
+
+        That is what began longer ago than `keep`, waits for no try, and is of a booking that has left the current
+        tables. Returns the last booking looked at, None once there was none.
+        """
+        last: UUID | None = await self._database.value("forget_notifications", after, keep, _LOOKED_AT_ONCE)
+        return None if last is None else UUID(int=last.int)
 
 
 def _key(row: asyncpg.Record) -> NotificationKey:

@@ -142,7 +142,6 @@ def _words(letter: Letter, locale: Locale) -> dict[str, str | int | bool | None]
         "phone": _printable(vendor.phone),
         "code": booking_code(booking.booking_id),
         "hotel": hotel,
-        "confirmed": booking.status is BookingStatus.CONFIRMED,
         "starts": moment(booking.starts_at),
         "ends": moment(booking.ends_at),
         "day": format_date(booking.starts_at.astimezone(zone), "long", locale=locale),
@@ -153,7 +152,6 @@ def _words(letter: Letter, locale: Locale) -> dict[str, str | int | bool | None]
         "back_paid": None if letter.back_paid is None else _money(letter.back_paid.amount, locale),
         "notes": _printable(booking.notes),
         "reason": _printable(booking.cancel_reason),
-        "hold_until": None if booking.hold_expires_at is None else moment(booking.hold_expires_at),
     }
 
 

@@ -158,7 +158,13 @@ TOLD: dict[Topic, Happened] = {
     Topic.BOOKING_NO_SHOW: BookingHappened("3-7-1204-0", Topic.BOOKING_NO_SHOW, _NO_SHOW),
     Topic.BOOKING_EXPIRED: BookingHappened("3-7-1205-0", Topic.BOOKING_EXPIRED, _EXPIRED),
     Topic.PAYMENT_REFUNDED: PaymentRefunded(
-        "5b0f6a4e-8a57-5a3b-9d1c-3a54d1a0c001-refund-1", Topic.PAYMENT_REFUNDED, _NEVER_PAID, 1, 1, Money(2000, "EUR")
+        "5b0f6a4e-8a57-5a3b-9d1c-3a54d1a0c001-refund-1",
+        Topic.PAYMENT_REFUNDED,
+        _NEVER_PAID,
+        1,
+        1,
+        Money(2000, "EUR"),
+        datetime(2026, 11, 23, 10, 21, tzinfo=UTC),
     ),
     Topic.NEW_VENDOR: VendorHappened("3-7-1300-0", Topic.NEW_VENDOR, HOTEL),
 }

@@ -17,7 +17,7 @@ class Postbox:
     """`refusals` are answered in turn to the next messages, before anything is taken.
 
     It closes at whatever comes for an address of `closes_for`, or at whatever comes at all. `seconds` is what it takes
-    over each message.
+    over each message; `at_once_max` is how many it ever had in hand together, `clients` which connections brought mail.
     """
 
     port: int
@@ -27,6 +27,9 @@ class Postbox:
     closes_for: set[str] = field(default_factory=set)
     closes: bool = False
     seconds: float = 0.0
+    in_hand: int = 0
+    at_once_max: int = 0
+    clients: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -35,6 +38,7 @@ class Postbox:
     async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd's name
         if self.closes:
             return "421 busy"
+        self.clients.add(session.peer)
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
@@ -46,7 +50,12 @@ class Postbox:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        await asyncio.sleep(self.seconds)
+        self.in_hand += 1
+        self.at_once_max = max(self.at_once_max, self.in_hand)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.in_hand -= 1
         if self.refusals:
             return self.refusals.pop(0)
         message = message_from_bytes(envelope.content, policy=default)

@@ -10,6 +10,7 @@ from consumers.event_documents import BookingDocument, VendorDocument
 from consumers.event_schema import SCHEMA, Poison, decode, encode, refunded_message
 from domain.booking import Booking
 from domain.event import (
+    BookingAmended,
     BookingAvailed,
     BookingCancelled,
     BookingConfirmed,
@@ -111,7 +112,8 @@ def test_a_refund_that_is_told_has_every_field_and_is_read_again():
     message = refunded_message(booking, made, refund, booking.updated_at)
     assert_still_there(shape(sample(Topic.PAYMENT_REFUNDED)), shape(json.loads(message.value)))
     told = decode(Delivered(message.topic, 0, 1, message.key, message.value))
-    assert told == replace(TOLD[Topic.PAYMENT_REFUNDED], event_id=f"{made.payment_id}-refund-1")
+    wanted = TOLD[Topic.PAYMENT_REFUNDED]
+    assert told == replace(wanted, event_id=f"{made.payment_id}-refund-1", occurred_at=booking.updated_at)
 
 
 def test_a_hold_is_told_as_a_booking_only_once_it_is_confirmed():
@@ -119,6 +121,30 @@ def test_a_hold_is_told_as_a_booking_only_once_it_is_confirmed():
     assert encode(row(HoldPlaced(blocked), bookings=[blocked])) == []
     (message,) = encode(row(HoldPlaced(DINNER), bookings=[DINNER]))
     assert (message.topic, message.key) == (Topic.NEW_BOOKING, str(DINNER.booking_id))
+
+
+def amended(before, after):
+    """What is written of an amendment between the two states."""
+    booking = replace(DINNER, version=3, status=after)
+    (message,) = encode(row(BookingAmended(booking, replace(DINNER, status=before)), bookings=[booking]))
+    told = decode(Delivered(message.topic, 0, 1, message.key, message.value))
+    assert told.booking == booking
+    return told.topic
+
+
+def test_a_hold_that_an_amendment_confirms_is_told_as_a_booking():
+    assert amended("BLOCKED", "CONFIRMED") is Topic.NEW_BOOKING
+
+
+@pytest.mark.parametrize("status", ["BLOCKED", "CONFIRMED"])
+def test_an_amendment_that_confirms_nothing_is_told_as_one(status):
+    assert amended(status, status) is Topic.BOOKING_AMENDED
+
+
+def test_an_older_shard_does_not_say_what_an_amendment_confirmed():
+    written = row(BookingAmended(DINNER, replace(DINNER, status="BLOCKED")), bookings=[DINNER])
+    (message,) = encode(replace(written, events='[{"type": "BookingAmended", "booking": 0}]'))
+    assert message.topic is Topic.BOOKING_AMENDED
 
 
 def test_a_hold_that_is_paid_and_not_approved_is_told_to_nobody():

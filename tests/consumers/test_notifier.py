@@ -38,6 +38,9 @@ from storage.postgres import Database
 from tests.consumers.smtp_server import Postbox, smtp_server
 from tests.fakes.houses import OPENED, hold, hotel, restaurant, stay, vendor_id
 
+AT_ONCE = 4
+TOLD_WITHIN = timedelta(days=97)
+KEEP = TOLD_WITHIN + timedelta(days=1)
 GUEST = User(UserId(UUID(int=7)), 1, "ann@example.org", "Ann Özil", OPENED, OPENED, None, "en-GB")
 
 
@@ -127,7 +130,7 @@ async def postbox(free_port: int) -> AsyncIterator[Postbox]:
 
 @pytest.fixture
 async def mailer(postbox: Postbox, tmp_path: Path) -> AsyncIterator[Mailer]:
-    made = mailer_of(postbox.url, tmp_path)
+    made = mailer_of(postbox.url, tmp_path, AT_ONCE)
     yield made
     await made.close()
 
@@ -140,8 +143,12 @@ async def desk(database_pool: Database, postbox: Postbox, mailer: Mailer) -> Ben
 def bench(pool: Database, postbox: Postbox, mailer: Mailer) -> Bench:
     people = People(GUEST, HOUSE)
     log = NotificationLog(pool)
+    return Bench(postbox, Notifier(deps(mailer, log, people)), people, log)
+
+
+def deps(mailer: Mailer, log: NotificationLog, people: People, *, letters_at_once: int = AT_ONCE) -> NotifierDeps:
     sender = "Holdfast <no-reply@example.com>"
-    return Bench(postbox, Notifier(NotifierDeps(mailer, log, people, people, sender)), people, log)
+    return NotifierDeps(mailer, log, people, people, sender, lambda: OPENED, TOLD_WITHIN, letters_at_once)
 
 
 async def test_a_confirmed_booking_is_told_with_an_invitation(desk: Bench) -> None:
@@ -232,6 +239,23 @@ async def test_what_was_never_an_invitation_is_not_taken_back(desk: Bench) -> No
     assert [p.get_content_type() for p in desk.postbox.taken[0].iter_parts()] == ["text/plain", "text/html"]
 
 
+async def test_an_invitation_that_came_with_a_change_is_taken_back_too(desk: Bench) -> None:
+    """Topics have no common order: `new_booking` may come last."""
+    booking = booked()
+    await desk.tell(Topic.BOOKING_AMENDED, replace(booking, version=2))
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(replace(booking, version=2)))
+    method, event = event_of(desk.postbox.taken[1])
+    assert (method, event["sequence"]) == ("CANCEL", 2)
+
+
+async def test_a_hold_that_was_changed_is_told_to_no_guest(desk: Bench) -> None:
+    blocked = replace(booked(), status=BookingStatus.BLOCKED, version=2)
+    await desk.tell(Topic.BOOKING_AMENDED, blocked)
+    assert desk.postbox.taken == []
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(blocked))
+    assert [p.get_content_type() for p in desk.postbox.taken[0].iter_parts()] == ["text/plain", "text/html"]
+
+
 @pytest.mark.parametrize(
     ("starts", "ends", "start_line", "end_line"),
     [
@@ -261,7 +285,8 @@ async def test_an_expired_hold_is_told_without_a_calendar_file(desk: Bench) -> N
 
 def refunded(booking: Booking, payment_number: int = 1, refund_number: int = 1) -> PaymentRefunded:
     name = f"{payment_number}-{refund_number}"
-    return PaymentRefunded(name, Topic.PAYMENT_REFUNDED, booking, payment_number, refund_number, Money(2050, "EUR"))
+    money = Money(2050, "EUR")
+    return PaymentRefunded(name, Topic.PAYMENT_REFUNDED, booking, payment_number, refund_number, money, OPENED)
 
 
 async def test_money_that_went_back_is_told_once_and_without_a_calendar_file(desk: Bench) -> None:
@@ -322,6 +347,91 @@ async def test_a_batch_is_told_in_the_order_in_which_it_happened(desk: Bench) ->
     assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["confirmed", "cancelled"]
 
 
+async def test_letters_of_different_bookings_go_out_side_by_side(desk: Bench) -> None:
+    desk.postbox.seconds = 0.3
+    bookings = [booked() for _ in range(3 * AT_ONCE)]
+    await desk.notifier.handle([happened(Topic.NEW_BOOKING, booking) for booking in bookings])
+    assert sorted(ids(desk)) == sorted(map(message_id, bookings))
+    assert desk.postbox.at_once_max == len(desk.postbox.clients) == AT_ONCE
+
+
+async def test_letters_of_one_booking_stay_in_their_order(desk: Bench) -> None:
+    desk.postbox.seconds = 0.05
+    first, second = booked(), booked()
+    versions = [replace(booking, version=version) for version in (4, 2, 3) for booking in (first, second)]
+    events = [happened(Topic.BOOKING_AMENDED, booking) for booking in versions]
+    await desk.notifier.handle([*events, happened(Topic.NEW_BOOKING, first), *events])
+    numbers = [
+        event_of(message)[1]["sequence"]
+        for message in desk.postbox.taken
+        if str(first.booking_id) in message["Message-ID"]
+    ]
+    assert numbers == [0, 1, 2, 3]
+    assert (len(desk.postbox.taken), desk.postbox.at_once_max) == (7, 2)
+
+
+async def test_while_there_is_little_to_tell_one_connection_is_enough(desk: Bench) -> None:
+    for _ in range(AT_ONCE):
+        await desk.tell(Topic.NEW_BOOKING, booked())
+    assert len(desk.postbox.clients) == 1
+
+
+async def test_an_error_lets_those_under_way_finish_and_no_other_begin(desk: Bench, database: str) -> None:
+    desk.postbox.seconds = 0.5
+    bad, good = booked_by_the_unwanted(desk), [booked() for _ in range(3 * AT_ONCE)]
+    events = [happened(Topic.NEW_BOOKING, booking) for booking in (bad, *good)]
+    with pytest.raises(StoreUnavailable):
+        await desk.notifier.handle(events)
+    under_way = {booking.booking_id: ("sent", None) for booking in good[: AT_ONCE - 1]}
+    assert await states(database) == under_way | {bad.booking_id: ("begun", None)}
+    desk.postbox.seconds = 0.0
+    await told_in_the_end(desk, [bad, *good])
+    assert sorted(ids(desk)) == sorted(map(message_id, good))
+
+
+async def test_that_a_store_is_away_is_said_before_any_other_error(desk: Bench, mailer: Mailer) -> None:
+    away = asyncio.Event()
+
+    async def fail(letter: Envelope) -> None:
+        if letter.recipient == GUEST.email:
+            await away.wait()
+            raise UnicodeEncodeError("ascii", "\udcc3", 0, 1, "no such letter")
+        away.set()
+        raise StoreUnavailable("no server")
+
+    other = replace(GUEST, user_id=UserId(UUID(int=8)), email="bo@example.org")
+    desk.people.others[other.user_id] = other
+    notifier = Notifier(deps(Watched(mailer, fail), desk.log, desk.people))
+    bookings = [booked(), replace(booked(), user_id=other.user_id)]
+    with pytest.raises(StoreUnavailable, match="no server"):
+        await notifier.handle([happened(Topic.NEW_BOOKING, booking) for booking in bookings])
+    with pytest.raises(UnicodeEncodeError):
+        await notifier.handle([happened(Topic.NEW_BOOKING, bookings[0])])
+
+
+async def test_what_is_cut_off_in_the_midst_of_many_letters_leaves_nothing_behind(desk: Bench) -> None:
+    bookings = [booked() for _ in range(2 * AT_ONCE)]
+    events = [happened(Topic.NEW_BOOKING, booking) for booking in bookings]
+    desk.postbox.seconds = 0.5
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(desk.notifier.handle(events), 0.3)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    desk.postbox.seconds = 0.0
+    async with asyncio.timeout(10):
+        await desk.notifier.handle(events)
+    assert set(ids(desk)) == set(map(message_id, bookings))
+
+
+async def test_what_happened_too_long_ago_is_not_told(desk: Bench) -> None:
+    """Whether it was told before is not known any more."""
+    old = OPENED - TOLD_WITHIN - timedelta(seconds=1)
+    await desk.tell(Topic.NEW_BOOKING, replace(booked(), updated_at=old))
+    await desk.notifier.handle([replace(refunded(booked()), occurred_at=old)])
+    assert desk.postbox.taken == []
+    await desk.notifier.handle([refunded(replace(booked(), updated_at=old))])
+    assert len(desk.postbox.taken) == 1, "the money went back just now"
+
+
 async def test_a_name_with_line_breaks_puts_nothing_into_the_headers(desk: Bench) -> None:
     desk.people.vendor = replace(HOUSE, name="Zoë\r\nBcc: all@example.org")
     await desk.tell(Topic.NEW_BOOKING, booked())
@@ -374,7 +484,7 @@ async def test_what_the_server_puts_off_waits_for_the_second_post_and_nobody_for
     await desk.tell(Topic.NEW_BOOKING, other)
     await desk.tell(Topic.NEW_BOOKING, late)
     assert [message["Message-ID"] for message in desk.postbox.taken] == [message_id(other)]
-    second_post = SecondPost(mailer, desk.log)
+    second_post = SecondPost(mailer, desk.log, keep=KEEP)
     assert await second_post.deliver() == 0, "it is not due yet"
     await make_due(database)
     desk.postbox.refusals.append("451 later still")
@@ -393,7 +503,7 @@ async def test_what_is_put_off_is_not_told_after_something_newer(desk: Bench, ma
     await desk.tell(Topic.NEW_BOOKING, booking)
     await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking))
     await make_due(database)
-    assert await SecondPost(mailer, desk.log).deliver() == 1
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 1
     assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["cancelled"]
 
 
@@ -406,7 +516,7 @@ async def test_an_invitation_does_not_come_after_a_cancellation_that_is_put_off(
     await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking))
     await desk.tell(Topic.NEW_BOOKING, booking)
     await make_due(database)
-    assert await SecondPost(mailer, desk.log).deliver() == 1
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 1
     assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["cancelled"]
 
 
@@ -418,7 +528,7 @@ async def test_of_two_that_are_put_off_the_older_is_not_told_after_the_newer(
     await desk.tell(Topic.NEW_BOOKING, booking)
     await desk.tell(Topic.BOOKING_CANCELLED, cancelled(booking))
     await make_due(database, newest_first=True)
-    assert await SecondPost(mailer, desk.log).deliver() == 2
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 2
     assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["cancelled"]
 
 
@@ -437,7 +547,7 @@ async def test_what_is_told_while_the_second_post_is_at_another_letter_is_seen(
             await desk.tell(Topic.BOOKING_CANCELLED, cancelled(late))
 
     other = mailer_of(desk.postbox.url, Path())
-    assert await SecondPost(Watched(other, cancel), desk.log).deliver() == 2
+    assert await SecondPost(Watched(other, cancel), desk.log, keep=KEEP).deliver() == 2
     await other.close()
     assert [message["Subject"].split()[-1] for message in desk.postbox.taken] == ["cancelled", "confirmed"]
     assert (await states(database))[late.booking_id][0] != "deferred"
@@ -451,7 +561,7 @@ async def test_two_second_posts_send_a_letter_once(desk: Bench, mailer: Mailer, 
     await make_due(database)
     desk.postbox.seconds = 0.3
     other = mailer_of(desk.postbox.url, Path())
-    posts = SecondPost(mailer, desk.log), SecondPost(other, desk.log)
+    posts = SecondPost(mailer, desk.log, keep=KEEP), SecondPost(other, desk.log, keep=KEEP)
     assert sorted(await asyncio.gather(*(post.deliver() for post in posts))) == [0, 1]
     await other.close()
     assert len(desk.postbox.taken) == 1
@@ -473,7 +583,7 @@ async def test_one_letter_that_cannot_be_sent_leaves_the_others_to_the_second_po
         if len(sent) == 1:
             raise UnicodeEncodeError("ascii", "\udcc3", 0, 1, "no such letter")
 
-    assert await SecondPost(Watched(mailer, stumble), desk.log).deliver() == 2
+    assert await SecondPost(Watched(mailer, stumble), desk.log, keep=KEEP).deliver() == 2
     assert [message["Message-ID"] for message in desk.postbox.taken] == [message_id(good)]
     assert (await states(database))[bad.booking_id][0] == "deferred"
 
@@ -498,6 +608,13 @@ async def test_an_error_in_the_midst_of_a_letter_is_not_the_next_ones(postbox: P
     assert postbox.taken_for == ["ada@example.org"]
 
 
+async def test_the_closings_at_each_letter_are_counted_by_themselves(desk: Bench, database: str) -> None:
+    first = booked_by_the_unwanted(desk)
+    second = replace(first, booking_id=BookingId(UUID(int=2)))
+    await told_in_the_end(desk, [first, second])
+    assert {state for state, _ in (await states(database)).values()} == {"deferred"}
+
+
 @pytest.mark.parametrize("with_others", [True, False])
 async def test_a_mailbox_at_which_the_server_closes_stops_nobody_for_long(
     desk: Bench, database: str, *, with_others: bool
@@ -519,10 +636,10 @@ async def test_a_mailbox_at_which_the_server_closes_stops_no_second_post(
     desk.postbox.refusals.append("451 later")
     await desk.tell(Topic.NEW_BOOKING, good)
     await make_due(database, only=good)
-    assert await SecondPost(mailer, desk.log).deliver() == 2
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 2
     assert [message["Message-ID"] for message in desk.postbox.taken] == [message_id(good)]
     await make_due(database, tries=TRIES_MAX)
-    assert await SecondPost(mailer, desk.log).deliver() == 1
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 1
     assert (await states(database))[bad.booking_id] == ("refused", None)
 
 
@@ -538,10 +655,10 @@ async def test_a_server_that_takes_nothing_is_held_against_no_letter(
             await desk.tell(Topic.NEW_BOOKING, new)
         await make_due(database, tries=TRIES_MAX)
         with pytest.raises(StoreUnavailable):
-            await SecondPost(mailer, desk.log).deliver()
+            await SecondPost(mailer, desk.log, keep=KEEP).deliver()
     found = await states(database)
     assert (found[new.booking_id][0], found[late.booking_id][0]) == ("begun", "deferred")
-    assert await SecondPost(mailer, desk.log).deliver() == 0, "others would come before it"
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 0, "others would come before it"
 
 
 async def test_what_is_put_off_for_too_long_is_given_up(desk: Bench, mailer: Mailer, database: str) -> None:
@@ -549,8 +666,37 @@ async def test_what_is_put_off_for_too_long_is_given_up(desk: Bench, mailer: Mai
     booking = booked()
     await desk.tell(Topic.NEW_BOOKING, booking)
     await make_due(database, tries=TRIES_MAX)
-    assert await SecondPost(mailer, desk.log).deliver() == 1
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == 1
     assert await states(database) == {booking.booking_id: ("refused", None)}
+
+
+async def test_what_was_told_long_ago_is_forgotten_but_of_bookings_that_may_be_cancelled_yet(
+    desk: Bench, mailer: Mailer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.notifications._LOOKED_AT_ONCE", 2)
+    told, refused, waiting, here, new = (booked() for _ in range(5))
+    await desk.tell(Topic.NEW_BOOKING, told)
+    await desk.tell(Topic.BOOKING_CANCELLED, cancelled(told))
+    await desk.tell(Topic.NEW_BOOKING, here)
+    desk.postbox.refusals += ["554 never", "451 later"]
+    await desk.tell(Topic.NEW_BOOKING, refused)
+    await desk.tell(Topic.NEW_BOOKING, waiting)
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE notification SET begun_at = now() - $1::interval", KEEP)
+    await connection.execute(
+        "INSERT INTO booking (booking_id, vendor_id, user_id, starts_at, ends_at, created_at, updated_at, version,"
+        " party_size, first_slot, slot_count, held_slot_count, step_minutes, deposit_waived, kind, status, seats, terms)"
+        " SELECT $1, $1, $1, now(), now(), now(), now(), 1, 1, 1, 1, 1, 1, false, 'restaurant', 'CONFIRMED', '[]', '{}'",
+        here.booking_id,
+    )
+    await connection.close()
+    await desk.tell(Topic.NEW_BOOKING, new)
+    second_post = SecondPost(mailer, desk.log, keep=KEEP)
+    for _ in range(2):
+        assert set(await states(database)) >= {here.booking_id, new.booking_id, waiting.booking_id}
+        for _ in range(4):
+            await second_post.tidy()
+        assert set(await states(database)) == {here.booking_id, new.booking_id, waiting.booking_id}
 
 
 def test_the_second_post_comes_ever_less_often() -> None:
@@ -590,7 +736,7 @@ async def test_an_address_in_other_letters_is_reached(
     desk.postbox.refusals += ["451 later"] * put_off
     await desk.tell(Topic.NEW_BOOKING, booked())
     await make_due(database)
-    assert await SecondPost(mailer, desk.log).deliver() == put_off
+    assert await SecondPost(mailer, desk.log, keep=KEEP).deliver() == put_off
     (message,) = desk.postbox.taken
     assert desk.postbox.taken_for == [sent_to]
     assert "Café <Zoë>" in part(message, "text/plain")
@@ -635,6 +781,10 @@ def test_nothing_that_people_write_gets_out_of_its_place(text: str) -> None:
     method, event = event_of(message)
     assert (method, event["uid"], event.errors) == ("REQUEST", f"{booking.booking_id}@holdfast", [])
     assert str(event["attendee"]) == f"mailto:{GUEST.email}"
+
+
+def ids(desk: Bench) -> list[str]:
+    return [message["Message-ID"] for message in desk.postbox.taken]
 
 
 def message_id(booking: Booking) -> str:

@@ -129,6 +129,16 @@ async def test_a_waived_deposit_is_asked_for_no_longer_though_only_the_event_tel
     assert paying.payment(held).charges[0].state is ChargeState.CLOSED
 
 
+async def test_a_deposit_that_an_amendment_took_away_is_asked_for_no_longer_though_only_the_event_tells(paying, held):
+    await paying.work()
+    paying.house.update(policy=Policy())
+    confirmed = paying.house.amend(held, party_size=3)
+    await paying.tell(confirmed)
+    await paying.work()
+    assert (paying.status(held), paying.shown(held)) == ("CONFIRMED", "void")
+    assert paying.payment(held).charges[0].state is ChargeState.CLOSED
+
+
 async def test_bookings_without_a_deposit_are_no_business_of_the_desk(paying):
     paying = Paying(policy=Policy())
     paying.store.away = True

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 
 PROMISED_SECONDS = 2.0
 """Lists and the search show a write within this time. Asked for longer, so that a slow machine is no fault."""
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 def found(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
