@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Final, Protocol
 
-from consumers.consumer import ConsumerState
 from consumers.payment_look import PaymentLook
 from consumers.payment_messages import PaymentMessages
+from consumers.worker import Worker
 from domain.ids import BookingId
 from storage.errors import StoreUnavailable
 from storage.payment_store import Inbox, PaymentStore, Received
@@ -30,6 +31,8 @@ class DeskLimits:
 
     Neither kind takes the other's places: webhooks hold up no refund, and refunds no confirmation.
 
+    While `asked_waiting_max` that somebody told of wait for a look, no more messages are taken: they stay in the inbox.
+
     What is due is asked for `due_rest_seconds` after somebody wakes us, so that several changes of a payment in a row are
     one look, and at least every `idle_seconds`. A pause after a failure doubles, from its first to its last.
     """
@@ -38,6 +41,7 @@ class DeskLimits:
     looks_unasked: int = 16
     due_at_once: int = 64
     messages_at_once: int = 16
+    asked_waiting_max: int = 256
     due_rest_seconds: float = 0.05
     idle_seconds: float = 1.0
     pause_first_seconds: float = 0.2
@@ -61,7 +65,7 @@ class _Line:
     in_hand: set[BookingId] = field(default_factory=set)
 
 
-class PaymentDesk:
+class PaymentDesk(Worker):
     """`run` once, in one task; everything else from the same loop."""
 
     def __init__(
@@ -76,6 +80,7 @@ class PaymentDesk:
         limits: DeskLimits | None = None,
     ) -> None:
         """`wakeups` is given what is to be called when something is told."""
+        super().__init__(NAME)
         self._store = store
         self._inbox = inbox
         self._messages = messages
@@ -84,18 +89,15 @@ class PaymentDesk:
         self._limits = limits or DeskLimits()
         self._asked = _Line(self._limits.looks_asked)
         self._due = _Line(self._limits.looks_unasked)
-        self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._wakeups = None if wakeups is None else wakeups(self.wake)
         self._tasks: asyncio.TaskGroup | None = None
         self._due_at = float("-inf")
-        self._said = "starting"
-        self._handled = 0
-        self._last_error = ""
 
     @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(NAME, self._said, self._handled, last_error=self._last_error)
+    def full(self) -> bool:
+        """Whether so many wait for a look that whoever finds more leaves them where they are, and comes again."""
+        return len(self._asked.waiting) >= self._limits.asked_waiting_max
 
     def wake(self, _told: str = "") -> None:
         """There may be something to do."""
@@ -103,13 +105,16 @@ class PaymentDesk:
         self._woken.set()
 
     def look_soon(self, booking_id: BookingId) -> None:
-        """Look at the booking's payments, and let them not wait for those that are only due."""
+        """Look at the booking's payments, and let them not wait for those that are only due.
+
+        Whoever has many asks before each page of them whether the desk is `full`.
+        """
         self._due.waiting.pop(booking_id, None)
         self._asked.waiting[booking_id] = 0
         self._start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        super().stop()
         self._woken.set()
 
     async def run(self) -> None:
@@ -137,7 +142,7 @@ class PaymentDesk:
         if self._wakeups is not None:
             await self._wakeups.listen()
         self._woken.clear()
-        messages = await self._inbox.waiting(self._limits.messages_at_once)
+        messages = [] if self.full else await self._inbox.waiting(self._limits.messages_at_once)
         await self._take(messages)
         if _now() >= self._due_at:
             await self._take_due()
@@ -165,15 +170,20 @@ class PaymentDesk:
         self._start()
 
     def _start(self) -> None:
-        """As many looks of each kind as may be at once, one of a booking at a time."""
+        """As many looks of each kind as may be at once, one of a booking at a time.
+
+        However many wait, only those in hand are passed over before there is one for each place that is free.
+        """
         if self._tasks is None or self._stopping.is_set():
             return
+        was_full = self.full
         for line in (self._asked, self._due):
-            for booking_id in [one for one in line.waiting if not self._in_hand(one)]:
-                if len(line.in_hand) >= line.at_once:
-                    break
+            may_start = (one for one in line.waiting if not self._in_hand(one))
+            for booking_id in list(islice(may_start, line.at_once - len(line.in_hand))):
                 line.in_hand.add(booking_id)
                 self._tasks.create_task(self._look(line, booking_id, line.waiting.pop(booking_id)))
+        if was_full and not self.full:
+            self._woken.set()  # there are messages that were left where they are
 
     def _in_hand(self, booking_id: BookingId) -> bool:
         return booking_id in self._asked.in_hand or booking_id in self._due.in_hand
@@ -199,9 +209,6 @@ class PaymentDesk:
             _log.warning("the payment desk pauses: %s", error)
         self._note(error)
         self._said = f"paused: {error}"
-
-    def _note(self, error: Exception) -> None:
-        self._last_error = f"{type(error).__name__}: {error}"
 
 
 async def _rest(seconds: float, woken: asyncio.Event) -> None:

@@ -5,32 +5,21 @@ import logging
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
-from consumers.consumer import ConsumerState
+from consumers.worker import Worker
 from storage.errors import StoreError
 
 _log = logging.getLogger(__name__)
 
 
-class Rounds(ABC):
+class Rounds(Worker, ABC):
     """A `Consumer`: `run` once, in one task; `stop` and `state` from the same loop.
 
     Who inherits counts in `_handled` what took effect, and looks at `_stopping` in a round that may take long.
     """
 
     def __init__(self, name: str, every_seconds: float) -> None:
-        self._name = name
+        super().__init__(name)
         self._every_seconds = every_seconds
-        self._stopping = asyncio.Event()
-        self._said = "starting"
-        self._handled = 0
-        self._last_error = ""
-
-    @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(self._name, self._said, self._handled, last_error=self._last_error)
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     async def run(self) -> None:
         """Go round now and then until `stop`; goes on by itself where something was away, or said no.
@@ -45,7 +34,7 @@ class Rounds(ABC):
                 paused = f"paused: {error}"
                 if paused != self._said:
                     _log.warning("%s goes round again in %g s: %s", self._name, self._every_seconds, error)
-                self._last_error = f"{type(error).__name__}: {error}"
+                self._note(error)
                 self._said = paused
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._every_seconds)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import httpx
 
-from consumers.consumer import ConsumerState
+from consumers.worker import Worker
 from storage.errors import StoreUnavailable
 from storage.sandbox_messages import Message, SandboxMessages
 
@@ -50,7 +50,7 @@ class CourierLimits:
         return timedelta(seconds=min(self.wait_first_seconds * 2 ** (tries - 1), self.wait_last_seconds))
 
 
-class SandboxCourier:
+class SandboxCourier(Worker):
     """`run` once, in one task; `stop`, `wake` and `state` from the same loop. Several at once share the messages.
 
     `stop` leaves at once what is under way: it is brought again later, and whoever gets it must bear that anyway.
@@ -67,6 +67,7 @@ class SandboxCourier:
         limits: CourierLimits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        super().__init__(NAME)
         self._messages = messages
         self._signed = signed
         self._url = url
@@ -75,17 +76,6 @@ class SandboxCourier:
         self._transport = transport
         self._wakeups = None if wakeups is None else wakeups(self.wake)
         self._woken = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._said = "starting"
-        self._handled = 0
-        self._last_error = ""
-
-    @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(NAME, self._said, self._handled, last_error=self._last_error)
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     def wake(self, _told: str = "") -> None:
         """There may be something to bring."""
@@ -164,6 +154,3 @@ class SandboxCourier:
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
         return None if response.is_success else f"HTTP {response.status_code}"
-
-    def _note(self, error: Exception) -> None:
-        self._last_error = f"{type(error).__name__}: {error}"

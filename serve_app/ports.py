@@ -60,8 +60,11 @@ class Accounts(TokenValidity, Protocol):
         """Store the user, whose version is one above the expected; raises VersionConflict. None leaves a column."""
         ...
 
-    async def rehash(self, role: Role, account_id: UUID, password_hash: str) -> None:
-        """Keep the same password under newer Argon2 parameters; tokens stay valid and the version stays."""
+    async def rehash(self, role: Role, checked: Credentials, password_hash: str) -> None:
+        """Keep the same password under newer Argon2 parameters; tokens stay valid and the version stays.
+
+        Nothing happens where another password was set since the old hash was checked.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ from serve_app.ports import Accounts, Clock, RandomBits, UserReads
 from serve_app.rate_limits import RateLimits
 from serve_app.service import About, Service
 from serve_app.user_models import CreateUserBody, UpdateUserBody, UserShown, UserTokenShown, user_content
-from storage.errors import EmailTaken, StoreError, VersionConflict
+from storage.errors import EmailTaken, VersionConflict
 
 PREFIX: Final = "/user"
 ABOUT: Final = About("user", PREFIX, "Holdfast: guests", "Accounts of guests: open one, log in, change it.")
@@ -169,8 +169,8 @@ class Users:
             )
         except VersionConflict:
             return None if call.version is None else await self._stale(user)
-        except StoreError:
-            # Lost on the way, it may have been written all the same.
+        except BaseException:
+            # Lost on the way, or left by its client, it may have been written all the same.
             await self._deps.users.doubt(user.user_id)
             raise
         await self._deps.users.note(changed, era)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, model_validator
 
 from actors.client import ShardClient
-from actors.outcome import Trouble, Unavailable, VendorDone
+from actors.outcome import Outcome, Trouble, Unavailable, VendorDone
 from domain.availability import AvailabilityQuery
 from domain.command import CreateVendor, Role, UpdateVendor
 from domain.decide_vendor import decide_create
@@ -188,15 +188,27 @@ class Vendors:
         if misplaced:
             return invalid_fields(misplaced)
         command = UpdateVendor(vendor.vendor_id, call.account, changes_of(call.body), call.version)
-        era = self._deps.vendors.era
-        outcome = await self._deps.client.ask(command)
+        outcome = await self._changed(command)
         if not isinstance(outcome, VendorDone):
-            if cache_may_lie(outcome):
-                await self._deps.vendors.doubt(vendor.vendor_id)
             return _refused(outcome)
-        await self._deps.vendors.note(outcome.vendor, era)
         email = await self._deps.accounts.vendor_email(vendor.vendor_id)
         return json_answer(vendor_content(outcome.vendor, email=email), version=outcome.vendor.version)
+
+    async def _changed(self, command: UpdateVendor) -> Outcome:
+        """What the shard says, once the cache was told."""
+        vendors = self._deps.vendors
+        era = vendors.era
+        try:
+            outcome = await self._deps.client.ask(command)
+        except BaseException:
+            # Lost on the way, or left by its client, it may have happened all the same.
+            await vendors.doubt(command.vendor_id)
+            raise
+        if isinstance(outcome, VendorDone):
+            await vendors.note(outcome.vendor, era)
+        elif cache_may_lie(outcome):
+            await vendors.doubt(command.vendor_id)
+        return outcome
 
     async def availability(self, call: Call[None, AvailabilityAsked]) -> Result:
         asked = call.query

@@ -84,9 +84,13 @@ class Accounts:
         if found is None:
             raise VersionConflict(f"user {user.user_id} is not at version {expected_version}")
 
-    async def rehash(self, role: Role, account_id: UUID, password_hash: str) -> None:
-        """Keep the same password under newer Argon2 parameters; tokens stay valid and the version stays."""
-        await self._database.value(f"rehash_{_TABLE_OF[role]}", account_id, password_hash)
+    async def rehash(self, role: Role, checked: Credentials, password_hash: str) -> None:
+        """Keep the same password under newer Argon2 parameters; tokens stay valid and the version stays.
+
+        Nothing happens where another password was set since the old hash was checked.
+        """
+        name = f"rehash_{_TABLE_OF[role]}"
+        await self._database.value(name, checked.account_id, checked.password_hash, password_hash)
 
     async def tokens_valid_from(self, role: Role, account_id: UUID) -> datetime | None:
         """Tokens issued before this instant are over; None where there is no such account."""

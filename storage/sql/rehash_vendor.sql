@@ -1,2 +1,2 @@
--- rehash_vendor: a vendor's ($1) same password under newer parameters ($2).
-UPDATE vendor SET password_hash = $2 WHERE vendor_id = $1
+-- rehash_vendor: a vendor's ($1) same password under newer parameters ($3), unless the hash that was checked ($2) was replaced meanwhile.
+UPDATE vendor SET password_hash = $3 WHERE vendor_id = $1 AND password_hash = $2

@@ -22,6 +22,7 @@ from serve_app.rate_limits import RateLimitPolicy, RateLimits
 from serve_app.user import UserDeps, user_app
 from serve_app.vendor import VendorDeps, vendor_app
 from storage.accounts import Accounts
+from storage.errors import OutcomeUnknown, StoreUnavailable
 from tests.api.driving import restaurant
 from tests.api.in_process import KEYS
 from tests.conformance.stores import booking, house
@@ -312,3 +313,70 @@ async def test_a_guest_is_noted_in_the_era_from_before_the_write(passwords, crea
             answer = await http.put(f"/user/{ADA.user_id}", json={"name": "Countess"}, headers=HEADERS)
     assert answer.is_success
     assert users.noted == [(1 if created else 2, b"before")]
+
+
+class Told(Reads):
+    """Reads that keep whom they were told to doubt."""
+
+    def __init__(self, found):
+        super().__init__(found)
+        self.doubted = []
+
+    async def doubt(self, doubted):
+        self.doubted.append(doubted)
+
+
+class Written:
+    """A write that is committed, and of which the answer never comes, or an error comes instead."""
+
+    def __init__(self):
+        self.committed = asyncio.Event()
+        self.error = None
+
+    async def __call__(self, *_asked, **_more):
+        self.committed.set()
+        if self.error is not None:
+            raise self.error
+        await asyncio.Event().wait()
+
+
+def vendor_change(client, passwords, written):
+    vendors = Told(house(V))
+    client.ask = written
+    deps = VendorDeps(client, Books(None), vendors, TOKENS, passwords, limits(), now, lambda: V.int)
+    return vendor_app(deps), (f"/vendor/{V}", HOUSE_HEADERS), vendors
+
+
+def user_change(_client, passwords, written):
+    users = Told(ADA)
+    accounts = Books(users)
+    accounts.update_user = written
+    deps = UserDeps(accounts, users, TOKENS, passwords, limits(), now, lambda: 1)
+    return user_app(deps), (f"/user/{ADA.user_id}", HEADERS), users
+
+
+@pytest.mark.parametrize("change", [vendor_change, user_change])
+async def test_a_change_of_an_account_whose_client_left_before_it_was_noted_is_doubted(client, passwords, change):
+    written = Written()
+    app, (url, headers), told = change(client, passwords, written)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=headers) as http:
+        answer = asyncio.ensure_future(http.put(url, json={"name": "New"}))
+        await written.committed.wait()
+        answer.cancel()
+        await asyncio.wait([answer])
+    assert answer.cancelled()
+    assert [f"{one}" for one in told.doubted] == [url.rsplit("/", 1)[1]]
+    assert told.noted == []
+
+
+@pytest.mark.parametrize("change", [vendor_change, user_change])
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), OutcomeUnknown("lost"), RuntimeError("a bug")])
+async def test_a_change_of_an_account_that_failed_is_doubted(client, passwords, change, error):
+    written = Written()
+    written.error = error
+    app, (url, headers), told = change(client, passwords, written)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=headers) as http:
+        answer = await http.put(url, json={"name": "New"})
+    assert answer.status_code in {500, 503}
+    assert [f"{one}" for one in told.doubted] == [url.rsplit("/", 1)[1]]
+    assert told.noted == []

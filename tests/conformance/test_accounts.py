@@ -70,8 +70,11 @@ async def test_a_new_password_ends_older_tokens(accounts):
 
 
 async def test_a_newer_hash_of_the_same_password_changes_nothing_else(accounts):
-    await accounts.rehash(Role.USER, ANNA.user_id, "hash-3")
+    checked = await accounts.user_credentials(ANNA.user_id)
+    await accounts.rehash(Role.USER, checked, "hash-3")
     assert await accounts.user_by_id(ANNA.user_id) == ANNA
+    assert (await accounts.user_credentials(ANNA.user_id)).password_hash == "hash-3"
+    await accounts.rehash(Role.USER, checked, "of a password that was replaced")
     assert (await accounts.user_credentials(ANNA.user_id)).password_hash == "hash-3"
 
 
@@ -87,5 +90,7 @@ async def test_a_vendor_logs_in_with_what_its_shard_wrote(accounts, open_databas
     assert await accounts.vendor_login_by_email("house@example.org") == Credentials(of, "hash-v")
     assert await accounts.vendor_email(of) == "house@example.org"
     assert await accounts.tokens_valid_from(Role.VENDOR, of) is not None
-    await accounts.rehash(Role.VENDOR, of, "hash-w")
+    checked = await accounts.vendor_login_by_email("house@example.org")
+    await accounts.rehash(Role.VENDOR, checked, "hash-w")
+    await accounts.rehash(Role.VENDOR, checked, "of a password that was replaced")
     assert (await accounts.vendor_login_by_email("house@example.org")).password_hash == "hash-w"

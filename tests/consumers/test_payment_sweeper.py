@@ -17,8 +17,15 @@ KEEP = timedelta(days=30)
 
 
 class Desk:
+    """Full with `room` that nobody has looked at."""
+
     def __init__(self) -> None:
         self.asked = []
+        self.room = 1_000_000
+
+    @property
+    def full(self):
+        return len(self.asked) >= self.room
 
     def look_soon(self, booking_id):
         self.asked.append(booking_id)
@@ -304,3 +311,60 @@ async def test_what_changed_while_a_sweep_took_long_or_failed_is_found_by_the_ne
     assert desk.asked == made
     paying.clock.advance(seconds=600)
     assert await sweeper.sweep() == 0
+
+
+def emptied(desk):
+    """What it was told of since it was emptied the last time."""
+    asked, desk.asked = desk.asked, []
+    return asked
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_what_changed_lately_and_the_desk_had_no_room_for_is_found_when_it_has(
+    paying, desk, sweeper, monkeypatch
+):
+    monkeypatch.setattr(sweeper, "_whole_at", float("inf"))
+    made = await booked(paying, 7)
+    paying.clock.advance(seconds=SWEEP.total_seconds() + 1)
+    desk.room = 3
+    assert await sweeper.sweep() == 4
+    paying.clock.advance(seconds=600)
+    paying.house.now = paying.clock()
+    assert await sweeper.sweep() == 0
+    assert emptied(desk) == made[:4]
+    late = await booked(paying, 1)
+    paying.clock.advance(seconds=SWEEP.total_seconds() + 1)
+    await sweeper.sweep()
+    assert emptied(desk) == [*made[4:], *late]
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_what_was_committed_behind_the_place_where_the_desk_was_full_is_found_lately(
+    paying, desk, sweeper, monkeypatch
+):
+    monkeypatch.setattr(sweeper, "_whole_at", float("inf"))
+    made = await booked(paying, 8)
+    late = paying.house.bookings.pop(made.pop(1))
+    paying.clock.advance(seconds=SWEEP.total_seconds() + 1)
+    desk.room = 3
+    await sweeper.sweep()
+    paying.house.bookings[late.booking_id] = late
+    assert emptied(desk) == made[:4]
+    paying.clock.advance(seconds=600)
+    await sweeper.sweep()
+    assert emptied(desk) == made[4:]
+    await sweeper.sweep()
+    assert late.booking_id in desk.asked
+
+
+@pytest.mark.usefixtures("in_small_pages")
+async def test_where_the_desk_has_little_room_each_kind_has_its_turn(paying, desk, sweeper, monkeypatch):
+    ended = await left_behind(paying, 4)
+    unpaid = await booked(paying, 20)
+    paying.clock.advance(seconds=300)
+    desk.room, found = 2, set()
+    for _ in range(4):
+        monkeypatch.setattr(sweeper, "_whole_at", float("-inf"))
+        await sweeper.sweep()
+        found.update(emptied(desk))
+    assert found == {*ended, *unpaid[:4]}
