@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from actors.draft import NO_VENDOR, Draft, same_hold
 from actors.idempotency import replay
@@ -79,20 +79,20 @@ class BatchCycle:
         for failed in range(1, self._limits.guard_refusals_max + 1):
             draft = await self._decide(asked)
             if draft is None:
-                self._fail(asked, AWAY)
+                self.turn_away(asked, AWAY)
                 return
             verdict = await self._write(draft) if draft.events else Verdict.COMMITTED
             if verdict not in (Verdict.REFUSED, Verdict.UNDONE):
                 self._conclude(draft, asked, verdict)
                 return
             if not await self._read_again(draft, asked):
-                self._fail(asked, AWAY)
+                self.turn_away(asked, AWAY)
                 return
             if failed >= 2 and len(asked) > 1:
                 await self._one_by_one(asked)
                 return
         _log.error("the guard kept refusing what was read just before")
-        self._fail(asked, AT_ODDS)
+        self.turn_away(asked, AT_ODDS)
 
     def _conclude(self, draft: Draft, asked: Sequence[Asked], verdict: Verdict) -> None:
         match verdict:
@@ -102,12 +102,12 @@ class BatchCycle:
             case Verdict.UNKNOWN:
                 self._fail_unknown(draft)
             case _:
-                self._fail(asked, AWAY)
+                self.turn_away(asked, AWAY)
 
     async def _one_by_one(self, asked: Sequence[Asked]) -> None:
         for number, one in enumerate(asked):
             if self._writer.unresolved:
-                self._fail(asked[number:], AWAY)
+                self.turn_away(asked[number:], AWAY)
                 return
             await self.perform([one])
 
@@ -224,8 +224,7 @@ class BatchCycle:
                 refused += 1
                 self._drop_dead_timer(one)
             one.answer(outcome)
-        for one, error in draft.failures:
-            one.fail(error)
+        self._tell_bugs(draft)
         self._meter.decided(refused, len(draft.deferred))
         self._put_off(draft.deferred)
         self._memory.evict()
@@ -239,12 +238,21 @@ class BatchCycle:
             else:
                 self._memory.holds.note(booking)
 
-    def _fail(self, asked: Sequence[Asked], trouble: Unavailable) -> None:
+    def turn_away(self, asked: Sequence[Asked], trouble: Unavailable) -> None:
+        """Answer commands of which nothing was done. The shard's own expiries are due again."""
         for one in asked:
             if isinstance(one.command, ExpireHold):
                 self._memory.holds.put_back(one.command.booking_id)
             one.answer(trouble)
         self._memory.evict()
+
+    def _tell_bugs(self, draft: Draft) -> None:
+        """Nobody repeats an expiry but the shard itself, which lets it rest: at once it would only fail again."""
+        for one, error in draft.failures:
+            if isinstance(one.command, ExpireHold):
+                again_at = self._now() + timedelta(seconds=self._limits.failed_expiry_rest_seconds)
+                self._memory.holds.put_back(one.command.booking_id, not_before=again_at)
+            one.fail(error)
 
     def _fail_unknown(self, draft: Draft) -> None:
         self._meter.outcomes_unknown += 1
@@ -253,8 +261,7 @@ class BatchCycle:
                 self._memory.holds.put_back(one.command.booking_id)
             wrote = isinstance(outcome, Done) and not outcome.replayed
             one.answer(UNKNOWN if wrote else AWAY)
-        for one, error in draft.failures:
-            one.fail(error)
+        self._tell_bugs(draft)
         self._put_off(draft.deferred)
 
     def _forget(self, draft: Draft) -> None:

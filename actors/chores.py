@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from actors.limits import ShardLimits
 from actors.mailbox import Asked, Mailbox
 from actors.memory import ShardMemory
+from actors.outcome import Outcome
 from actors.ownership import Ownership
+from domain.booking import Booking
 from domain.command import SettleEnded
-from domain.ids import VendorId
+from domain.ids import BookingId, VendorId
 from storage.errors import StoreUnavailable
 from storage.shard_store import ShardStore
 
@@ -38,6 +40,7 @@ class Chores:
         self._limits = limits
         self._now = now
         self._broken = broken
+        self._rest_factor = 100 / limits.sweep_share_percent - 1
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -83,12 +86,38 @@ class Chores:
         await self._ownership.learn_buckets()
 
     async def _settle_ended(self) -> None:
-        """Bookings that nobody marked count as availed, some time after their end."""
+        """Bookings that nobody marked count as availed, some time after their end: a round through all there are.
+
+        Pages go by position, so that those which cannot be settled stand in nobody's way. A page is decided before the
+        next is read, and a rest follows each, so that guests come between.
+        """
+        clock = asyncio.get_running_loop().time
         before = self._now() - timedelta(hours=self._limits.settle_after_hours)
-        shard_id = self._ownership.shard_id
-        for booking in await self._store.load_ended(shard_id, before, self._limits.settle_bookings_max):
-            if not self._mailbox.full:
-                self._mailbox.put(Asked(SettleEnded(booking.booking_id), None))
+        after: tuple[datetime, BookingId] | None = None
+        while not self._mailbox.full:
+            started = clock()
+            page = await self._store.load_ended(
+                self._ownership.shard_id, before, self._limits.settle_bookings_max, after
+            )
+            await self._settle(page)
+            if len(page) < self._limits.settle_bookings_max:
+                return
+            after = (page[-1].ends_at, page[-1].booking_id)
+            await asyncio.sleep((clock() - started) * self._rest_factor)
+
+    async def _settle(self, page: Sequence[Booking]) -> None:
+        """Until each is decided, or as many as the mailbox has room for.
+
+        What was not settled comes in the next round, whyever that was; where it was a bug, it is in the log already.
+        """
+        answers: list[asyncio.Future[Outcome]] = []
+        for booking in page:
+            if self._mailbox.full:
+                break
+            answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            self._mailbox.put(Asked(SettleEnded(booking.booking_id), answer))
+            answers.append(answer)
+        await asyncio.gather(*answers, return_exceptions=True)
 
     async def _forget_past(self) -> None:
         """Drop the words of days that nobody can book any more, a few vendors at a time."""
@@ -102,7 +131,6 @@ class Chores:
         """Load the vendors that nobody touched yet, gently, as far as memory allows."""
         loop = asyncio.get_running_loop()
         after: VendorId | None = None
-        rest_factor = 100 / self._limits.sweep_share_percent - 1
         while not self._memory.full_of_vendors:
             started = loop.time()
             self._memory.begin_sweep()
@@ -115,5 +143,5 @@ class Chores:
                 break
             self._memory.keep_swept(page)
             after = page[-1].vendor.vendor_id
-            await asyncio.sleep((loop.time() - started) * rest_factor)
+            await asyncio.sleep((loop.time() - started) * self._rest_factor)
         self._memory.end_sweep()

@@ -9,8 +9,10 @@ class ShardLimits:
 
     Once a batch changes `batch_words_max` seat-words or more, its other commands wait for the next one.
     `patience_seconds` is how long a command waits for a database that is away before it is told so.
-    `lease_trust_seconds` is how long after its last proof of ownership a shard answers reads from memory without
-    asking the database again. `vendor_bytes_max` bounds the compiled vendors in memory.
+    An expiry that hit a bug is tried again after `failed_expiry_rest_seconds`. `lease_trust_seconds` is how long after
+    its last proof of ownership a shard answers reads from memory without asking the database again. Loading vendors,
+    and settling what ended, `settle_bookings_max` at once, take `sweep_share_percent` of the time each and rest
+    between. `vendor_bytes_max` bounds the compiled vendors in memory.
     `stranded_listed_max` is how many bookings a refused change of seats names. Of those who look at what is free,
     `looks_at_once` are served at a time and `looks_waiting_max` wait.
     """
@@ -21,7 +23,7 @@ class ShardLimits:
     holds_per_guest_max: int = 1000
     settle_after_hours: int = 48
     settle_every_seconds: float = 60.0
-    settle_bookings_max: int = 500
+    settle_bookings_max: int = 100
     bookings_kept_max: int = 50_000
     answers_kept_max: int = 50_000
     vendor_bytes_max: int = 2 << 30
@@ -29,6 +31,7 @@ class ShardLimits:
     retry_first_seconds: float = 0.05
     retry_last_seconds: float = 1.0
     guard_refusals_max: int = 3
+    failed_expiry_rest_seconds: float = 60.0
     lease_check_seconds: float = 1.0
     lease_trust_seconds: float = 3.0
     stop_seconds: float = 10.0

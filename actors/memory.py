@@ -78,10 +78,16 @@ class LiveHolds:
             due.append(heapq.heappop(self._by_time)[1])
         return due
 
-    def put_back(self, booking_id: BookingId) -> None:
+    def put_back(self, booking_id: BookingId, *, not_before: datetime | None = None) -> None:
+        """Take a hold that was due, and still lives, into the heap again, to be due at once or at `not_before`."""
         alive = self._alive.get(booking_id)
-        if alive is not None:
-            heapq.heappush(self._by_time, (alive[0], booking_id))
+        if alive is None:
+            return
+        due_at, user_id = alive
+        if not_before is not None:
+            due_at = not_before
+            self._alive[booking_id] = (due_at, user_id)
+        heapq.heappush(self._by_time, (due_at, booking_id))
 
 
 class ShardMemory:

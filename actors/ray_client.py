@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray.exceptions import RayError
@@ -19,18 +19,29 @@ from domain.ids import VendorId
 from domain.rejection import Rejection
 from domain.search import SeatWish, Verdict
 
+_LOOK_SECONDS: Final = 5.0
+
+_MARGIN_SECONDS: Final = 6.0
+"""For a shard's last try to reach a database that is away, which may be a connection that takes its full five seconds."""
+
 
 class RayCalls:
-    """`ShardCalls` over named actors. A call waits at most `call_seconds`: a process that hangs never answers."""
+    """`ShardCalls` over named actors. Every call has a limit: a process that hangs never answers.
 
-    def __init__(self, *, call_seconds: float = 5.0) -> None:
-        self._call_seconds = call_seconds
+    `patience_seconds` is how long the shards wait for a database that is away. A call with commands waits longer, or its
+    caller would never hear of it and would send them again.
+    """
+
+    def __init__(self, *, patience_seconds: float) -> None:
+        self.commands_seconds = patience_seconds + _MARGIN_SECONDS
         self._actors: dict[int, Any] = {}
 
     async def ask_batch(
         self, shard_id: int, commands: Sequence[tuple[Command, bool]]
     ) -> Sequence[Outcome | DecisionFailed]:
-        answers: Sequence[Outcome | DecisionFailed] = await self._call(shard_id, "ask_batch", pack(list(commands)))
+        answers: Sequence[Outcome | DecisionFailed] = await self._call(
+            shard_id, "ask_batch", pack(list(commands)), seconds=self.commands_seconds
+        )
         return answers
 
     async def availability(
@@ -51,7 +62,7 @@ class RayCalls:
         self, shard_id: int, epoch: int | None, position: int | None, wait_seconds: float
     ) -> News | Unavailable:
         news: News | Unavailable = await self._call(
-            shard_id, "settled_since", epoch, position, wait_seconds, extra_seconds=wait_seconds
+            shard_id, "settled_since", epoch, position, wait_seconds, seconds=_LOOK_SECONDS + wait_seconds
         )
         return news
 
@@ -60,10 +71,10 @@ class RayCalls:
         stats: ShardStats | None = await self._call(shard_id, "stats")
         return stats
 
-    async def _call(self, shard_id: int, method: str, *arguments: object, extra_seconds: float = 0.0) -> Any:
+    async def _call(self, shard_id: int, method: str, *arguments: object, seconds: float = _LOOK_SECONDS) -> Any:
         actor = await self._actor(shard_id)
         try:
-            packed = await _bounded(getattr(actor, method).remote(*arguments), self._call_seconds + extra_seconds)
+            packed = await _bounded(getattr(actor, method).remote(*arguments), seconds)
         except (RayError, TimeoutError) as error:
             # The name may belong to a successor by now.
             self._actors.pop(shard_id, None)

@@ -38,7 +38,8 @@ class RemoteClient:
     A command whose call was lost is sent again, marked so, when the shard can tell that it is the same one: a hold by
     its booking id, a change by its idempotency key (its own one where the caller gave none). It is sent again only to
     a shard that answers, so that a second loss means a second owner, and then no more: the command may be what they
-    die of. Bookings are read from the primary, which has every acknowledged write, also while a shard is on the move.
+    die of. The wait for that shard begins with the loss, which may take longer than the wait to be known. Bookings are
+    read from the primary, which has every acknowledged write, also while a shard is on the move.
     """
 
     def __init__(self, calls: ShardCalls, buckets: BucketMap, read_booking: ReadBooking, limits: RemoteLimits) -> None:
@@ -59,6 +60,8 @@ class RemoteClient:
                 return outcome
             if outcome is LOST and (isinstance(command, UpdateVendor) or sent.losses >= self._limits.losses_max):
                 return LOST
+            if outcome is LOST:
+                waiting = _Deadline(self._limits)
             moving = outcome.trouble is Trouble.SHARD_MOVING or outcome is LOST
             # Once a call was lost, "nothing was changed" is only true of the later sends: keep asking for the truth.
             if not (moving or (sent.lost and outcome.trouble is not Trouble.OUTCOME_UNKNOWN)):

@@ -328,8 +328,7 @@ class Shard:
             if self._writer.fenced:
                 raise Fenced(f"shard {self.shard_id}")
             if self._writer.unresolved and not await self._batches.recover():
-                for one in self._mailbox.take_all():
-                    one.answer(AWAY)
+                self._batches.turn_away(self._mailbox.take_all(), AWAY)
                 if self._stopping:
                     return
                 await asyncio.sleep(self._limits.retry_last_seconds)

@@ -71,7 +71,7 @@ class OwnerDirectory(Protocol):
     async def claim(self, shard_id: int, actor_id: str) -> None: ...
 
     async def forget_answers(self, before: datetime) -> int:
-        """Drop idempotent answers that are older; how many were dropped this time."""
+        """Drop some of the idempotent answers that are older, and say how many; 0 once none are left."""
         ...
 
 
@@ -79,7 +79,7 @@ class OwnerDirectory(Protocol):
 class SupervisorLimits:
     """`silence_seconds` without an answer and the owner counts as hung; `restart_seconds` is what a start may take.
 
-    `answers_kept_hours` is the life of an idempotency key.
+    Both are counted over beats that were asked. `answers_kept_hours` is the life of an idempotency key.
     """
 
     heartbeat_seconds: float = 1.0
@@ -91,18 +91,36 @@ class SupervisorLimits:
 
 
 class _Watch:
-    """What the supervisor knows of one shard's owner, in the loop's time."""
+    """What the supervisor knows of one shard's owner: for how long, beat by beat, it said nothing, and did not serve."""
 
-    __slots__ = ("busy", "heard_at", "killed")
+    __slots__ = ("beat_at", "busy", "killed", "silence_seconds", "unserved_seconds")
 
     def __init__(self, now: float) -> None:
-        self.heard_at = now
-        self.killed = False
         self.busy = asyncio.Lock()
+        self.start_over(now)
+
+    def start_over(self, now: float) -> None:
+        """The owner is a new one. `now` is the loop's time."""
+        self.beat_at = now
+        self.silence_seconds = 0.0
+        self.unserved_seconds = 0.0
+        self.killed = False
+
+    def note(self, beat: Heartbeat | None, now: float, seconds_max: float) -> None:
+        """Count the time since the beat before, `seconds_max` at most: more can only be time in which nobody asked."""
+        since = min(now - self.beat_at, seconds_max)
+        self.beat_at = now
+        self.silence_seconds += since
+        self.unserved_seconds += since
+        if beat is not None:
+            self.silence_seconds = 0.0
+            self.killed = False
+            if beat.state == "serving":
+                self.unserved_seconds = 0.0
 
 
 class Supervisor:
-    """One round over all shards every heartbeat. Keeps nothing that it cannot read again after a restart."""
+    """Asks each shard every heartbeat, none waiting for another. Keeps nothing that it cannot read again."""
 
     def __init__(
         self,
@@ -119,23 +137,13 @@ class Supervisor:
         self._limits = limits
         self._clock = clock
         self._watches: dict[int, _Watch] = {}
-        self._forgot_at = float("-inf")
 
     async def run(self) -> None:
-        """Look after the shards until cancelled."""
-        while True:
-            await self.round()
-            await self._forget_answers()
-            await asyncio.sleep(self._limits.heartbeat_seconds)
-
-    async def round(self) -> None:
-        """Look after each shard once, all at the same time; a shard's trouble is not its neighbour's."""
-        results = await asyncio.gather(*(self._tend(shard_id) for shard_id in self._shard_ids), return_exceptions=True)
-        for shard_id, result in zip(self._shard_ids, results, strict=True):
-            if isinstance(result, StoreError | NameTaken):
-                _log.info("shard %d: next round: %s", shard_id, result)
-            elif isinstance(result, BaseException):
-                _log.error("shard %d could not be looked after", shard_id, exc_info=result)
+        """Look after the shards until cancelled. Raises an ExceptionGroup at a bug in forgetting."""
+        async with asyncio.TaskGroup() as tasks:
+            for shard_id in self._shard_ids:
+                tasks.create_task(self._look_after(shard_id))
+            tasks.create_task(self._forget_answers())
 
     async def move(self, shard_id: int, to_node: str | None) -> None:
         """Give the shard a new owner: the old one answers what it holds first. Raises KeyError, StoreError."""
@@ -146,16 +154,26 @@ class Supervisor:
             await self._actors.stop(shard_id, self._limits.stop_seconds)
             await self._replace(shard_id, watch, to_node)
 
+    async def _look_after(self, shard_id: int) -> None:
+        while True:
+            try:
+                await self._tend(shard_id)
+            except (StoreError, NameTaken) as error:
+                _log.info("shard %d: next beat: %s", shard_id, error)
+            except Exception:  # noqa: BLE001 - a shard's trouble is not its neighbour's, and the next beat may go well
+                _log.exception("shard %d could not be looked after", shard_id)
+            await asyncio.sleep(self._limits.heartbeat_seconds)
+
     async def _forget_answers(self) -> None:
         """Idempotency keys have an end, and one process is enough to see to it."""
-        now = asyncio.get_running_loop().time()
-        if now - self._forgot_at < self._limits.forget_every_seconds:
-            return
-        self._forgot_at = now
-        try:
-            await self._directory.forget_answers(self._clock() - timedelta(hours=self._limits.answers_kept_hours))
-        except StoreError as error:
-            _log.info("old answers are forgotten later: %s", error)
+        while True:
+            before = self._clock() - timedelta(hours=self._limits.answers_kept_hours)
+            try:
+                while await self._directory.forget_answers(before):
+                    pass
+            except StoreError as error:
+                _log.warning("old answers are forgotten later: %s", error)
+            await asyncio.sleep(self._limits.forget_every_seconds)
 
     async def _tend(self, shard_id: int) -> None:
         watch = self._watch(shard_id)
@@ -166,45 +184,41 @@ class Supervisor:
                 _log.info("shard %d has no actor; starting one", shard_id)
                 await self._replace(shard_id, watch, None)
                 return
-            if beat is not None:
-                await self._heard(shard_id, watch, beat)
-            else:
+            # From beat to beat there is a rest, and the wait for the answer.
+            watch.note(beat, asyncio.get_running_loop().time(), 2 * self._limits.heartbeat_seconds)
+            if beat is None:
                 await self._silent(shard_id, watch)
+            elif beat.state != "serving":
+                await self._unserving(shard_id, watch, beat)
 
-    async def _heard(self, shard_id: int, watch: _Watch, beat: Heartbeat) -> None:
-        now = asyncio.get_running_loop().time()
-        watch.killed = False
-        if beat.state == "serving":
-            watch.heard_at = now
-        elif now - watch.heard_at > self._limits.restart_seconds:
+    async def _unserving(self, shard_id: int, watch: _Watch, beat: Heartbeat) -> None:
+        if watch.unserved_seconds > self._limits.restart_seconds:
             # It lives and does not get to serve: perhaps the directory names somebody who is no more.
             await self._replace(shard_id, watch, None)
         elif beat.state == "starting":
             await self._claim_if_vacant(shard_id, beat.actor_id)
 
     async def _silent(self, shard_id: int, watch: _Watch) -> None:
-        silence = asyncio.get_running_loop().time() - watch.heard_at
-        if silence < self._limits.silence_seconds:
+        if watch.silence_seconds < self._limits.silence_seconds:
             return
         if not watch.killed:
             # A process that hangs keeps its port and may wake up: end it before there is a successor. Where it died by
             # itself there is nothing to kill, and its actor is being started again.
-            watch.killed = True
             row = await self._row(shard_id)
+            watch.killed = True
             if row is not None and row.pid and await self._actors.kill_process(row.node, row.pid):
                 _log.warning("shard %d: its owner, process %d, was silent and is killed", shard_id, row.pid)
                 await self._replace(shard_id, watch, None)
                 return
-        if silence > self._limits.restart_seconds:
-            _log.warning("shard %d: silent for %.0f s, starting another actor", shard_id, silence)
+        if watch.unserved_seconds > self._limits.restart_seconds:
+            _log.warning("shard %d: not served for %.0f s, starting another actor", shard_id, watch.unserved_seconds)
             await self._replace(shard_id, watch, None)
 
     async def _replace(self, shard_id: int, watch: _Watch, node: str | None) -> None:
         await self._actors.discard(shard_id)
         actor_id = await self._actors.create(shard_id, node)
         await self._directory.claim(shard_id, actor_id)
-        watch.heard_at = asyncio.get_running_loop().time()
-        watch.killed = False
+        watch.start_over(asyncio.get_running_loop().time())
 
     async def _claim_if_vacant(self, shard_id: int, actor_id: str) -> None:
         """The one living actor of the name is not the one that the directory names, so that one is gone: name it."""

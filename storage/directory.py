@@ -1,12 +1,16 @@
 """Who owns which shard, and which shard serves which bucket. The truth about both is in Postgres."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from domain.ids import BUCKETS
 from storage.postgres import Database
 from storage.shard_store import Lease
+
+_FORGOTTEN_AT_ONCE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,12 @@ class Directory:
             raise LookupError(f"{len(found)} of {BUCKETS} buckets have a shard: the database was not seeded")
         return found
 
-    async def move_bucket(self, bucket: int, to_shard: int) -> int | None:
-        """Give the bucket to another shard and end the giver's epoch; the giver, None where it was there already."""
-        giver: int | None = await self._database.value("move_bucket", bucket, to_shard)
-        return giver
+    async def move_buckets(self, moves: Mapping[int, int]) -> Mapping[int, int]:
+        """Give each bucket to its new shard and end the givers' epochs, all at once; how many each giver gave away."""
+        rows = await self._database.rows("move_buckets", list(moves), list(moves.values()))
+        return Counter(row["giver"] for row in rows)
 
     async def forget_answers(self, before: datetime) -> int:
-        """Drop remembered answers that are older; how many they were."""
-        dropped: int = await self._database.value("forget_answers", before)
-        return dropped
+        """Drop some of the remembered answers that are older, and say how many; 0 once none are left."""
+        gone: int = await self._database.value("forget_answers", before, _FORGOTTEN_AT_ONCE)
+        return gone

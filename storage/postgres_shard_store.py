@@ -60,8 +60,11 @@ class PostgresShardStore:
     async def load_holds(self, shard_id: int) -> Sequence[Booking]:
         return bookings_from_rows(await self._reads.rows("load_holds", shard_id))
 
-    async def load_ended(self, shard_id: int, ended_before: datetime, limit: int) -> Sequence[Booking]:
-        return bookings_from_rows(await self._reads.rows("load_ended", shard_id, ended_before, limit))
+    async def load_ended(
+        self, shard_id: int, ended_before: datetime, limit: int, after: tuple[datetime, BookingId] | None = None
+    ) -> Sequence[Booking]:
+        position = after or (None, None)
+        return bookings_from_rows(await self._reads.rows("load_ended", shard_id, ended_before, limit, *position))
 
     async def load_bookings(self, booking_ids: Sequence[BookingId]) -> Mapping[BookingId, Booking]:
         found = bookings_from_rows(await self._reads.rows("load_bookings", booking_ids))

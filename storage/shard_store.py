@@ -111,8 +111,13 @@ class ShardStore(Protocol):
         """All BLOCKED bookings of the shard's buckets."""
         ...
 
-    async def load_ended(self, shard_id: int, ended_before: datetime, limit: int) -> Sequence[Booking]:
-        """CONFIRMED bookings whose end lies before the instant, oldest first, for the system's own avail."""
+    async def load_ended(
+        self, shard_id: int, ended_before: datetime, limit: int, after: tuple[datetime, BookingId] | None = None
+    ) -> Sequence[Booking]:
+        """CONFIRMED bookings whose end lies before the instant, for the system's own avail.
+
+        By end and id, oldest first; `after` is the end and the id of the last one of the page before.
+        """
         ...
 
     async def load_vendors(self, vendor_ids: Sequence[VendorId]) -> Mapping[VendorId, VendorRecord]:

@@ -143,3 +143,35 @@ async def test_expiries_that_nobody_knows_the_outcome_of_are_tried_again(house):
     house.faults.clear()
     await asyncio.sleep(3)
     assert house.database.bookings[placed.booking.booking_id].status is BookingStatus.EXPIRED
+
+
+async def test_expiries_put_off_by_a_batch_of_unknown_outcome_are_not_forgotten(house):
+    shard = await house.start(patience_seconds=1.0, batch_words_max=2)
+    await shard.ask(opening(restaurant(V, tables=5, deposit=100, hold_ttl_seconds=10)))
+    placed = await asyncio.gather(*(shard.ask(hold(V, by=guest(number))) for number in range(5)))
+    assert all(isinstance(outcome, Done) for outcome in placed)
+    house.faults.next("commit", Fault.LOST_UNDONE)
+    house.faults.always("retake", Fault.UNAVAILABLE)
+    await asyncio.sleep(14)
+    assert {b.status for b in house.database.bookings.values()} == {BookingStatus.BLOCKED}
+    house.faults.clear()
+    await asyncio.sleep(3)
+    assert {b.status for b in house.database.bookings.values()} == {BookingStatus.EXPIRED}
+
+
+async def test_an_expiry_that_hits_a_bug_is_tried_again_later(house, monkeypatch):
+    shard = await house.start(failed_expiry_rest_seconds=60.0)
+    await shard.ask(opening(restaurant(V, deposit=100, hold_ttl_seconds=10)))
+    placed = await shard.ask(hold(V))
+    decided = []
+
+    def broken(state, booking, command, *, now):
+        decided.append(command)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("actors.draft.decide_change", broken)
+    await asyncio.sleep(15)
+    assert len(decided) == 1, "one that fails by itself does not keep the shard busy"
+    monkeypatch.undo()
+    await asyncio.sleep(60)
+    assert house.database.bookings[placed.booking.booking_id].status is BookingStatus.EXPIRED

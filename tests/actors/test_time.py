@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from actors.outcome import Done, Unavailable
 from domain.booking import BookingStatus
+from domain.decide import decide_change
 from domain.rejection import Reason
 from tests.fakes.houses import EVENING, confirm, guest, hold, opening, restaurant, vendor_id
 from tests.fakes.memory_store import Fault
@@ -133,6 +134,56 @@ async def test_settling_waits_for_a_database_that_is_away_and_for_room_in_the_ma
     assert status(house, placed.booking.booking_id) is BookingStatus.CONFIRMED
     await asyncio.sleep(61)
     assert status(house, placed.booking.booking_id) is BookingStatus.AVAILED
+
+
+async def ended(house, shard, bookings):
+    """That many confirmed bookings, all over for longer than the system waits; oldest first."""
+    await shard.ask(opening(restaurant(V, tables=bookings)))
+    for number in range(bookings):
+        await shard.ask(hold(V, by=guest(number)))
+    house.clock.jump(EVENING - house.clock() + timedelta(hours=60))
+    return sorted(house.database.bookings, key=lambda booking_id: booking_id.int)
+
+
+async def test_all_that_ended_is_settled_at_once_and_not_a_page_a_minute(house):
+    shard = await house.start(settle_bookings_max=2)
+    booking_ids = await ended(house, shard, 7)
+    await asyncio.sleep(61)
+    assert [status(house, booking_id) for booking_id in booking_ids] == [BookingStatus.AVAILED] * 7
+    assert house.steps.count("load_ended") == 4, "and the last page, which is not full, ends the round"
+
+
+async def test_pages_of_settling_go_one_by_one_with_a_rest(house):
+    """Guests come between: no two pages in the mailbox, and most of the time none."""
+    shard = await house.start(settle_bookings_max=2, sweep_share_percent=25)
+    booking_ids = await ended(house, shard, 4)
+    house.faults.always("commit", 1.0)
+    settled = []
+    for _ in range(70):
+        await asyncio.sleep(1)
+        settled.append([status(house, booking_id) for booking_id in booking_ids].count(BookingStatus.AVAILED))
+    assert settled.index(4) - settled.index(2) == 4, "a second for a page, then three of rest"
+    assert set(settled) == {0, 2, 4}
+
+
+async def test_what_cannot_be_settled_stands_in_nobodys_way(house, monkeypatch):
+    shard = await house.start(settle_bookings_max=2)
+    booking_ids = await ended(house, shard, 5)
+    spoilt = set(booking_ids[:3])
+    decide = decide_change
+
+    def broken_for_some(state, booking, command, *, now):
+        if booking.booking_id in spoilt:
+            raise ZeroDivisionError
+        return decide(state, booking, command, now=now)
+
+    monkeypatch.setattr("actors.draft.decide_change", broken_for_some)
+    await asyncio.sleep(61)
+    statuses = [status(house, booking_id) for booking_id in booking_ids]
+    assert statuses == [BookingStatus.CONFIRMED] * 3 + [BookingStatus.AVAILED] * 2
+    spoilt.clear()
+    await asyncio.sleep(61)
+    assert {status(house, booking_id) for booking_id in booking_ids} == {BookingStatus.AVAILED}, "a round begins anew"
 
 
 async def test_a_full_mailbox_settles_later(house):

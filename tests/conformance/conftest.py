@@ -78,7 +78,7 @@ class PostgresWorld:
         await self.directory.claim(shard_id, actor_id)
 
     async def move_bucket(self, bucket: int, to_shard: int) -> None:
-        await self.directory.move_bucket(bucket, to_shard)
+        await self.directory.move_buckets({bucket: to_shard})
 
     async def problems(self) -> list[str]:
         report = await Audit(self.database, buckets_at_once=4096).run()

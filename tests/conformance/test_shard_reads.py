@@ -45,6 +45,20 @@ async def test_confirmed_bookings_that_ended_come_oldest_first(store, lease, ven
     assert list(await store.load_ended(1, late.ends_at + timedelta(days=1), 10)) == []
 
 
+async def test_ended_bookings_go_on_after_a_position_also_within_one_instant(store, lease, vendor):
+    start = booking(vendor, 1).first_slot
+    first, second = (booking(vendor, n, seats=(n,), first_slot=start, slots=1) for n in (1, 2))
+    third = booking(vendor, 3, seats=(3,), first_slot=start + 10, slots=1)
+    await store.commit(placing(lease, 1, third, second, first))
+    before, found, after = third.ends_at + timedelta(seconds=1), [], None
+    while page := await store.load_ended(0, before, 1, after):
+        found += page
+        after = page[-1].ends_at, page[-1].booking_id
+    assert first.ends_at == second.ends_at
+    assert found == [*sorted((first, second), key=lambda each: each.booking_id.int), third]
+    assert list(await store.load_ended(0, before, 10, (second.ends_at, second.booking_id))) == [third]
+
+
 async def test_seats_in_use_are_those_with_slots_ahead(store, lease, vendor):
     start = booking(vendor, 1).first_slot
     past, ahead, gone = (

@@ -13,7 +13,7 @@ from actors.shard import Shard
 from domain.booking import BookingStatus
 from domain.command import SetStatus
 from domain.event import BookingAmended
-from domain.ids import seat_id_of
+from domain.ids import BUCKETS, seat_id_of
 from domain.rejection import Reason, Rejection
 from domain.rescale import rescale_words
 from domain.vendor import Service
@@ -192,7 +192,7 @@ async def test_a_bucket_that_moves_meanwhile_is_left_to_its_new_shard(database):
     made = booking(V, 1)
     await ground.writer.place(made)
     [over] = await ground.end(AVAILED, made)
-    async with Held(ground, [("move_bucket", (0, 1))]) as move:
+    async with Held(ground, [("move_buckets", ([0], [1]))]) as move:
         sweeping = asyncio.create_task(ground.departure(later(over)).sweep())
         await move.commit_once_somebody_waits()
         assert await sweeping == 0
@@ -239,6 +239,80 @@ async def test_sweeps_and_batches_side_by_side(ground):
         await ground.end(CANCELLED, gap, at=later(made[-1]))
     assert await sweeping == 120
     assert number > 1003
+
+
+# Words that hold nothing
+
+
+@pytest.fixture
+async def empty(ground):
+    """A booking that was cancelled, and left a word without a bit."""
+    made = booking(V, 1)
+    await ground.writer.place(made)
+    [made] = await ground.end(CANCELLED, made)
+    assert set((await ground.words(V, 1)).values()) == {0}
+    return made
+
+
+def clearing_held(ground, empty):
+    parameters = (0, [seat_id_of(V, 1)], [empty.first_slot >> 6])
+    return Held(ground, [("lock_lease", (0,)), ("depart_words", parameters)])
+
+
+async def sweep_words(ground, at):
+    await ground.departure(at, buckets_in_sweep=BUCKETS).sweep()
+
+
+async def test_a_batch_waits_for_the_clearing_of_the_word_it_takes(ground, empty):
+    """Its statement began while the empty word was there."""
+    again, twice = booking(V, 2), booking(V, 3)
+    async with clearing_held(ground, empty) as clearing:
+        writing = asyncio.create_task(ground.writer.place(again))
+        await clearing.commit_once_somebody_waits()
+        await writing
+    assert bits(await ground.words(V, 1)) == {again.first_slot + n for n in range(3)}
+    with pytest.raises(GuardRefused):
+        await ground.writer.place(twice)
+
+
+async def test_a_clearing_waits_for_the_batch_before_it_and_leaves_what_it_took(ground, empty):
+    found = await ground.departures.empty_words(0, BUCKETS, later(empty, timedelta(days=30)), 10)
+    assert [one.word for one in found] == [empty.first_slot >> 6]
+    again = booking(V, 2)
+    async with batch_held(ground, ground.writer.placing(again)) as batch:
+        clearing = asyncio.create_task(ground.departures.depart_words(0, found))
+        await batch.commit_once_somebody_waits()
+        assert await clearing == 0
+    assert bits(await ground.words(V, 1)) == {again.first_slot + n for n in range(3)}
+
+
+async def test_a_finer_step_waits_for_the_clearing_before_it(ground, empty):
+    stays = booking(V, 2, first_slot=empty.first_slot + 64, slots=1)
+    await ground.writer.place(stays)
+    async with clearing_held(ground, empty) as clearing:
+        refining = asyncio.create_task(refine(ground, 15))
+        await clearing.commit_once_somebody_waits()
+        await refining
+    assert bits(await ground.words(V, 1)) == {stays.first_slot * 2, stays.first_slot * 2 + 1}
+
+
+async def test_an_empty_word_whose_bucket_moves_meanwhile_is_left_to_its_new_shard(database):
+    ground = Ground(database)
+    await ground.open(V, tables=1, shards=2)
+    made = booking(V, 1)
+    await ground.writer.place(made)
+    [over] = await ground.end(CANCELLED, made)
+    far = over.ends_at + timedelta(days=30)
+    empty = await ground.departures.empty_words(0, BUCKETS, far, 10)
+    assert [(one.shard_id, one.seat_id, one.word) for one in empty] == [(0, seat_id_of(V, 1), over.first_slot >> 6)]
+    async with Held(ground, [("move_buckets", ([0], [1]))]) as move:
+        clearing = asyncio.create_task(ground.departures.depart_words(0, empty))
+        await move.commit_once_somebody_waits()
+        assert await clearing == 0
+    assert set(await ground.words(V, 1)) == {over.first_slot >> 6}
+    await sweep_words(ground, far)
+    assert await ground.words(V, 1) == {}
+    await ground.close()
 
 
 # A shard that remembers what left

@@ -104,10 +104,16 @@ class MemoryShardStore:
         await self._read("load_holds")
         return [b for b in self._of_shard(shard_id) if b.status is BookingStatus.BLOCKED]
 
-    async def load_ended(self, shard_id: int, ended_before: datetime, limit: int) -> Sequence[Booking]:
+    async def load_ended(
+        self, shard_id: int, ended_before: datetime, limit: int, after: tuple[datetime, BookingId] | None = None
+    ) -> Sequence[Booking]:
         await self._read("load_ended")
         ended = [
-            b for b in self._of_shard(shard_id) if b.status is BookingStatus.CONFIRMED and b.ends_at < ended_before
+            b
+            for b in self._of_shard(shard_id)
+            if b.status is BookingStatus.CONFIRMED
+            and b.ends_at < ended_before
+            and (after is None or (b.ends_at, b.booking_id.int) > (after[0], after[1].int))
         ]
         return sorted(ended, key=lambda b: (b.ends_at, b.booking_id.int))[:limit]
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from actors.shard import Shard
 from domain.booking import Booking, BookingStatus
+from domain.command import ExpireHold
 from domain.event import (
     BookingCancelled,
     BookingConfirmed,
@@ -55,9 +56,19 @@ def memory_untruths(shard: Shard, database: MemoryDatabase, spoilt: Sequence[Ven
     if any(database.answers.get(scope) != answer for scope, answer in memory.answers.items()):
         found.append("memory of an answer is not what the database holds")
     owned = [b for b in database.bookings.values() if bucket_of(b.booking_id) in shard._ownership.buckets]
-    if {b.booking_id for b in owned if b.status is BookingStatus.BLOCKED} - set(memory.holds._alive):
+    if {b.booking_id for b in owned if b.status is BookingStatus.BLOCKED} - _timed(shard):
         found.append("a live hold has no timer")
     return found
+
+
+def _timed(shard: Shard) -> set[BookingId]:
+    """The holds that will be expired: by their place in the heap, or because that is under way."""
+    holds, mailbox = shard._memory.holds, shard._mailbox
+    under_way = [one.command for one in (*shard._in_hand, *mailbox._first)]
+    return {
+        *(booking_id for due_at, booking_id in holds._by_time if holds._alive.get(booking_id, (None,))[0] == due_at),
+        *(command.booking_id for command in under_way if isinstance(command, ExpireHold)),
+    }
 
 
 def history_untruths(database: MemoryDatabase) -> list[str]:

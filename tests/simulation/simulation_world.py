@@ -4,7 +4,7 @@ Everything random comes from one seed, so a failing run is run again by its numb
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from random import Random
@@ -27,6 +27,7 @@ LIMITS = ShardLimits(
     batch_commands_max=16,
     patience_seconds=2.0,
     settle_every_seconds=20.0,
+    settle_bookings_max=3,
     bookings_kept_max=20,
     answers_kept_max=20,
     vendor_bytes_max=40_000,
@@ -57,6 +58,7 @@ class Weather:
     move_every: float
     forget_every: float
     shards: int
+    batch_words_max: int
 
     @classmethod
     def of(cls, rng: Random) -> "Weather":
@@ -75,6 +77,7 @@ class Weather:
             move_every=sometimes(20.0),
             forget_every=sometimes(2.0, 10.0),
             shards=rng.choice((1, 1, 2)),
+            batch_words_max=rng.choice((1, 4, 2048)),
         )
 
 
@@ -111,7 +114,8 @@ class Host:
         self._running.set()
         self.store = ProcessStore(world, self)
         owner = Owner(actor_id, "node", 1)
-        self.shard = Shard(shard_id, self.store, owner, world.clock, LIMITS, on_end=self._on_end)
+        limits = replace(LIMITS, batch_words_max=world.weather.batch_words_max)
+        self.shard = Shard(shard_id, self.store, owner, world.clock, limits, on_end=self._on_end)
 
     async def awake(self) -> None:
         if not self.alive:
