@@ -40,10 +40,6 @@ class ShardActor:
         answers: list[Any] = [MOVING] * len(commands) if shard is None else await shard.ask_batch(commands)
         return pack(answers)
 
-    async def booking(self, packed: bytes) -> bytes:
-        shard = self._host.shard
-        return pack(MOVING if shard is None else await shard.booking(unpack(packed)))
-
     async def availability(self, packed: bytes) -> bytes:
         vendor_id, query = unpack(packed)
         shard = self._host.shard
@@ -96,6 +92,6 @@ def create_shard_actor(config: ShardConfig, node_id: str | None = None) -> Any:
     }
     if node_id is not None:
         options["scheduling_strategy"] = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            node_id, soft=True
+            node_id, soft=False
         )
     return ray.remote(ShardActor).options(**options).remote(config)

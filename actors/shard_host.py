@@ -4,6 +4,7 @@ Plain asyncio and uvicorn. Ray's part is in `shard_actor`; what store and which 
 """
 
 import asyncio
+import errno
 import importlib
 import logging
 import os
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from actors.express_server import AsgiApp, ExpressServer, collect_rarely
 from actors.limits import ShardLimits
 from actors.shard import Ending, Shard
+from actors.shard_stats import ShardStats
 from storage.errors import StoreError
 from storage.shard_store import Lease, Owner, ShardStore
 
@@ -27,11 +29,15 @@ class ShardConfig:
     """Plain values that travel to the actor.
 
     `make_parts` is "module:function" of the composition root, called as `await make_parts(config, owner)` in the actor's
-    process. `express_port` 0 takes any free port. `options` are the root's own and mean nothing here.
+    process. `make_report` is "module:function" too, empty for none: called as `make_report()` there, it returns what is told
+    the shard's figures every `report_seconds`. An empty `express_host` is the one that the parts name, `express_port` 0
+    any free port. `options` are the root's own and mean nothing here.
     """
 
     shard_id: int
     make_parts: str
+    make_report: str = ""
+    report_seconds: float = 5.0
     limits: ShardLimits = field(default_factory=ShardLimits)
     express_host: str = "127.0.0.1"
     express_port: int = 0
@@ -46,6 +52,11 @@ class ShardParts(Protocol):
     @property
     def store(self) -> ShardStore: ...
 
+    @property
+    def express_host(self) -> str:
+        """The address of this machine to listen on."""
+        ...
+
     async def express_app(self, shard: Shard) -> AsgiApp | None:
         """The ASGI app to serve beside the shard, None for none."""
         ...
@@ -58,6 +69,7 @@ class ShardParts(Protocol):
 
 
 MakeParts = Callable[[ShardConfig, Owner], Awaitable[ShardParts]]
+Report = Callable[[ShardStats], None]
 
 
 class Leave(Protocol):
@@ -76,6 +88,7 @@ class ShardHost:
         self._parts: ShardParts | None = None
         self._server: ExpressServer | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self.shard: Shard | None = None
         self.address = ""
@@ -117,11 +130,14 @@ class ShardHost:
         self.shard = shard
         app = await parts.express_app(shard)
         if app is not None:
-            listener = await _listen(config)
+            listener = await _listen(config, config.express_host or parts.express_host)
             self._serve(app, listener)
             host, port = listener.getsockname()[:2]
             self.address = f"{host}:{port}"
             await self._announce(parts, shard)
+        if config.make_report:
+            report: Report = load_callable(config.make_report)()
+            self._reporting = asyncio.create_task(self._keep_reporting(shard, report))
         self.state = "serving"
         collect_rarely()
         return True
@@ -147,7 +163,17 @@ class ShardHost:
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         self._serving.add_done_callback(lambda _: self._ended.set())
 
+    async def _keep_reporting(self, shard: Shard, report: Report) -> None:
+        while True:
+            try:
+                report(shard.stats())
+            except Exception:  # noqa: BLE001 - a fault of the report is none of the shard's
+                _log.exception("shard %d could not be reported of, and serves all the same", self._config.shard_id)
+            await asyncio.sleep(self._config.report_seconds)
+
     async def _close(self) -> None:
+        if self._reporting is not None:
+            self._reporting.cancel()
         if self._server is not None:
             self._server.should_exit = True
         if self._serving is not None:
@@ -170,17 +196,23 @@ def this_process(actor_id: str, node: str) -> Owner:
     return Owner(actor_id, node, os.getpid())
 
 
-async def _listen(config: ShardConfig) -> socket.socket:
-    """The wanted port, waited for while a dying owner still has it; a free one when it does not become free."""
+async def _listen(config: ShardConfig, host: str) -> socket.socket:
+    """The wanted port, waited for while a dying owner still has it; a free one when it does not become free.
+
+    Raises OSError where the host is no address of this machine.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + config.port_wait_seconds
     while True:
         try:
-            return _bound(config.express_host, config.express_port)
+            return _bound(host, config.express_port)
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                _log.error("shard %d: %s is no address of this machine", config.shard_id, host)
+                raise
             if loop.time() > until:
                 _log.error("port %d stays taken (%s); taking a free one", config.express_port, error)
-                return _bound(config.express_host, 0)
+                return _bound(host, 0)
         await asyncio.sleep(0.1)
 
 

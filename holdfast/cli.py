@@ -1,7 +1,8 @@
 """The `holdfast` command: brings the whole product up and down on this machine, shows it, plays with it, audits it."""
 
+import time
 from datetime import timedelta
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from domain.ids import BUCKETS
 from holdfast import parked_command, payments_command, tables
 from holdfast.settings import Settings
 
@@ -21,6 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(parked_command.app, name="parked")
 app.add_typer(payments_command.app, name="payments")
+_SHARD_BACK_SECONDS: Final = 15.0
+
 _out = Console()
 _err = Console(stderr=True)
 if not _out.is_terminal:
@@ -38,6 +42,29 @@ def _settings() -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, found['loc'])) or 'settings'}: {found['msg']}" for found in error.errors()]
         _stop("the settings are not valid\n" + "\n".join(lines))
+
+
+def _asked_shards(settings: Settings) -> list[dict[str, Any]]:
+    """What the operator service says of each; the command ends with a word about it where it does not answer."""
+    import httpx
+
+    from holdfast.operator_api import OperatorApi
+
+    try:
+        return OperatorApi(settings).shards()
+    except httpx.HTTPError as error:
+        _stop(f"the operator service does not answer ({error}); is Holdfast up?")
+
+
+def _silent_shards(settings: Settings, wanted: int) -> list[int]:
+    """Those of the first so many that do not answer, also not within the time in which one that fell comes back."""
+    deadline = time.monotonic() + _SHARD_BACK_SECONDS
+    while True:
+        answering = {shard["shard_id"] for shard in _asked_shards(settings) if shard["queue"] is not None}
+        silent = sorted(set(range(wanted)) - answering)
+        if not silent or time.monotonic() > deadline:
+            return silent
+        time.sleep(0.5)
 
 
 @app.callback()
@@ -106,15 +133,7 @@ def status() -> None:
 @app.command()
 def shards() -> None:
     """Show every shard: who owns it, how much waits, how long a commit takes."""
-    import httpx
-
-    from holdfast.operator_api import OperatorApi
-
-    settings = _settings()
-    try:
-        found = OperatorApi(settings).shards()
-    except httpx.HTTPError as error:
-        _stop(f"the operator service does not answer ({error}); is Holdfast up?")
+    found = _asked_shards(_settings())
     table = tables.plain(
         "shard", "epoch", "buckets", "pid", "express lane", "queue", "written", "batch", "p50 / p99 ms"
     )
@@ -132,6 +151,35 @@ def shards() -> None:
             f"{shard['commit_p50_ms']:.1f} / {shard['commit_p99_ms']:.1f}" if answers else "-",
         )
     _out.print(table)
+
+
+@app.command()
+def rebalance(
+    shards: Annotated[
+        int | None,
+        typer.Option(min=1, help="Over the first so many shards; over as many as HOLDFAST_SHARDS says if not given."),
+    ] = None,
+) -> None:
+    """Spread the vendors evenly over the shards, after HOLDFAST_SHARDS was raised or before it is lowered.
+
+    It may be done while guests book: vendors that move, and those of the shards that they leave, answer again in seconds.
+    """
+    from holdfast.database_command import ask_database
+    from holdfast.rebalance import rebalance as spread
+
+    settings = _settings()
+    wanted = shards or settings.shards
+    with _out.status("asking the shards"):
+        silent = _silent_shards(settings, wanted)
+    if silent:
+        _stop(
+            f"shard {silent[0]} does not answer, and its vendors would be closed: "
+            f"bring Holdfast up with HOLDFAST_SHARDS={wanted} first, or name fewer with --shards"
+        )
+    given = ask_database("rebalance", lambda database: spread(database, wanted))
+    for giver, buckets in sorted(given.items()):
+        _out.print(f"shard {giver} gave {buckets:,} of {BUCKETS:,} buckets away", highlight=False)
+    _out.print(f"Each of {wanted} shards has its share." if given else "Nothing had to be moved.", highlight=False)
 
 
 @app.command()
@@ -225,7 +273,7 @@ def _verified(settings: Settings) -> bool:
         faults = "-"
         if figure.judged:
             faults = f"[bold red]{figure.faults:,}[/]" if figure.faults else "0"
-        table.add_row(figure.name, f"{figure.counted:,}", faults)
+        table.add_row(figure.name, f"about {figure.counted:,}" if figure.about else f"{figure.counted:,}", faults)
     _out.print(table)
     if report.money:
         _out.print(payments_shown.money(report.money))

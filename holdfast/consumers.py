@@ -32,8 +32,14 @@ from storage.shard_store import Owner
 
 _CONNECTIONS: Final = 4
 
-_LETTERS_AT_ONCE: Final = 20
+_LETTERS_PER_CONNECTION: Final = 20
 """A mail server takes its time over each, and a batch must have its effect within the runtime's limit."""
+
+_TOLD_LATE_MAX: Final = timedelta(days=90)
+"""Beyond the life of an event in the log. Who was parked for longer than that is not written to any more."""
+
+_CLOCKS_APART_MAX: Final = timedelta(days=1)
+"""A note of a letter is kept so much longer than its event may be told, because shards and Postgres have clocks of their own."""
 
 _NICENESS: Final = {"relay": 5, "search_indexer": 5, "payments": 2}
 """The search shows a change within two seconds, so those two stand back less; a guest waits for a paid table to be confirmed."""
@@ -132,20 +138,26 @@ def _notifier(bench: Bench) -> list[Consumer]:
     from storage.vendors import VendorReads
 
     settings = bench.settings
-    # A connection for each of the two, because an SMTP session takes one letter at a time.
-    mailer, late_mailer = (mailer_of(settings.smtp_url, settings.data_dir / "mail") for _ in range(2))
+    connections, folder = settings.smtp_connections, settings.data_dir / "mail"
+    # The second post has a connection of its own, so that letters that nobody wants to take keep no other waiting.
+    mailer, late_mailer = mailer_of(settings.smtp_url, folder, connections), mailer_of(settings.smtp_url, folder)
     bench.close_later(mailer.close)
     bench.close_later(late_mailer.close)
     log = NotificationLog(bench.database)
+    told_within = timedelta(days=settings.event_days) + _TOLD_LATE_MAX
     deps = NotifierDeps(
         mailer,
         log,
         Accounts(bench.database),
         VendorReads(bench.database),
         settings.mail_from,
+        utc_now,
+        told_within,
+        letters_at_once=connections,
     )
-    runtime = bench.runtime("notifier", Notifier(deps), batch_messages_max=_LETTERS_AT_ONCE)
-    return [runtime, SecondPost(late_mailer, log)]
+    batch_messages_max = _LETTERS_PER_CONNECTION * connections
+    runtime = bench.runtime("notifier", Notifier(deps), batch_messages_max=batch_messages_max)
+    return [runtime, SecondPost(late_mailer, log, keep=told_within + _CLOCKS_APART_MAX)]
 
 
 def _payments(bench: Bench) -> list[Consumer]:
@@ -215,7 +227,7 @@ def _shards(settings: Settings, database: Database) -> ShardClient:
     from storage.directory import Directory
 
     return RemoteClient(
-        RayCalls(),
+        RayCalls(patience_seconds=settings.take_over_wait_seconds),
         BucketMap(Directory(database).bucket_shards),
         BookingReads(database).by_id,
         RemoteLimits(wait_seconds=settings.take_over_wait_seconds),

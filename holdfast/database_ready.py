@@ -45,18 +45,19 @@ def buckets_left_out(rows: Sequence[ShardRow], shards: int) -> str:
     return (
         f"{closed:,} of {every:,} buckets belong to {_named(row.shard_id for row in absent)}, "
         f"and HOLDFAST_SHARDS={shards} does not start that many; their vendors would be closed. "
-        f"Set HOLDFAST_SHARDS={absent[-1].shard_id + 1} and try again"
+        f"Set HOLDFAST_SHARDS={absent[-1].shard_id + 1} and try again; "
+        f"once it is up, `holdfast rebalance --shards {shards}` moves them"
     )
 
 
 def shards_without_buckets(rows: Sequence[ShardRow], shards: int) -> str:
-    """What to expect where a shard would be started for nothing, because no command moves buckets to it."""
+    """What to expect where a shard would be started for nothing, and what gives it something to do."""
     idle = [row.shard_id for row in rows if not row.buckets and row.shard_id < shards]
     if not idle:
         return ""
     every = sum(row.buckets for row in rows)
     holders = _named(row.shard_id for row in rows if row.buckets)
-    return f"{_named(idle)} will serve no vendor: all {every:,} buckets stay with {holders}, as first seeded"
+    return f"{_named(idle)} will serve no vendor: all {every:,} buckets are with {holders}; `holdfast rebalance` spreads them"
 
 
 def _named(shard_ids: Iterable[int]) -> str:

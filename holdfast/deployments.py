@@ -48,9 +48,9 @@ def deploy(settings: Settings) -> None:
     on_this_machine = not settings.ray_address
     serve.start(
         http_options={
-            # The gateway's own address is put in by `gateway_config`; on a real cluster HAProxy must reach replicas
-            # on other machines, and Serve has but one setting for both.
-            "host": "127.0.0.1" if on_this_machine else settings.host,
+            # Serve has one setting for replicas and gateways of all machines together. On a cluster each gateway must
+            # reach replicas on other machines; its own address is put in by `gateway_config`.
+            "host": "127.0.0.1" if on_this_machine else "0.0.0.0",  # noqa: S104
             "port": settings.gateway_port,
         },
         proxy_location=ProxyLocation.HeadOnly if on_this_machine else ProxyLocation.EveryNode,

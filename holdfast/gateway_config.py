@@ -2,8 +2,9 @@
 
 Serve binds two status pages to all interfaces, says nothing of the client's address, sends a datagram to a syslog that
 nobody runs with each request, waits for ever for a request's headers, and answers in plain text, with 500, what is a 503
-of ours. None of that is a setting, but the path of HAProxy is. So that path names a two-line script which runs this file: it rewrites the configuration that the
-command line names, then becomes HAProxy. It knows only the standard library, so it starts quickly.
+of ours. None of that is a setting, but the path of HAProxy is. So that path names a two-line script, on one machine and on
+each of a cluster, which runs this file: it rewrites the configuration that the command line names, then becomes HAProxy. It
+knows only the standard library, so it starts quickly.
 """
 
 import os
@@ -14,18 +15,18 @@ from pathlib import Path
 
 
 def finish(text: str, host: str, problems_dir: Path) -> str:
-    """The configuration with those things put right, and the gateway itself on `host`.
+    """The configuration with those things put right, and the gateway itself on `host`, wherever Serve put it.
 
-    Replicas stay on loopback, where Serve's own host setting would put them beside the gateway. `problems_dir` holds
-    the answers: see `gateway_problems`.
+    Serve has one host setting for the gateway and its replicas. `problems_dir` holds the answers: see `gateway_problems`.
     """
     text = re.sub(r"^(\s*bind )(?:\*)?:(\d+)", r"\g<1>127.0.0.1:\2", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*log \S+ local0 info\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*errorfile .*\n", "", text, flags=re.MULTILINE)
-    answers = "".join(f"    errorfile {file.stem} {file}\n" for file in sorted(problems_dir.glob("*.http")))
+    answers = "".join(f"    errorfile {file.stem} {_word(file)}\n" for file in sorted(problems_dir.glob("*.http")))
+    nowhere = _word(problems_dir / "404.json")
     text = re.sub(
         r"^(\s*)http-request return status 404 .*$",
-        rf"\g<1>http-request return status 404 content-type application/problem+json file {problems_dir}/404.json",
+        lambda found: f"{found[1]}http-request return status 404 content-type application/problem+json file {nowhere}",
         text,
         flags=re.MULTILINE,
     )
@@ -37,7 +38,10 @@ def finish(text: str, host: str, problems_dir: Path) -> str:
         flags=re.MULTILINE,
     )
     text = re.sub(
-        r"^defaults\n\s*mode http\n\s*timeout http-request .*\n", rf"\g<0>{answers}", text, flags=re.MULTILINE
+        r"^defaults\n\s*mode http\n\s*timeout http-request .*\n",
+        lambda found: found[0] + answers,
+        text,
+        flags=re.MULTILINE,
     )
     # Whatever a client says of itself in that header is not believed.
     return re.sub(
@@ -46,6 +50,11 @@ def finish(text: str, host: str, problems_dir: Path) -> str:
         text,
         flags=re.MULTILINE,
     )
+
+
+def _word(path: Path) -> str:
+    """As HAProxy reads it from a line, whatever signs are in it."""
+    return re.sub(r"([\s\"'\\#$])", r"\\\1", str(path))
 
 
 def main(arguments: list[str]) -> None:

@@ -1,7 +1,9 @@
 """Whether the services answer, asked from outside as a guest would ask."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import httpx
@@ -38,7 +40,33 @@ def public_url(settings: Settings) -> str:
 
 
 def express_url(settings: Settings) -> str:
-    return f"http://{reachable(settings.host)}:{settings.express_port}"
+    """Where the first shard serves: on this machine, but on a cluster where its owner says, on whichever machine it runs."""
+    announced = _announced_express(settings) if settings.ray_address else ""
+    return f"http://{announced or f'{reachable(settings.host)}:{settings.express_port}'}"
+
+
+def _announced_express(settings: Settings) -> str:
+    """host:port, empty while nobody has taken the shard, or the database is away or has no tables yet."""
+    # Some callers are inside an event loop, where no second one can run.
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, _first_address(settings)).result()
+
+
+async def _first_address(settings: Settings) -> str:
+    import asyncpg
+
+    from holdfast.store_urls import postgres_url
+    from storage.directory import Directory
+    from storage.errors import StoreError
+    from storage.postgres import Database
+
+    database = Database(postgres_url(settings), "holdfast command", 1)
+    try:
+        return next((row.address for row in await Directory(database).shards() if row.shard_id == 0), "")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, StoreError):
+        return ""
+    finally:
+        await database.close()
 
 
 def checks(settings: Settings) -> dict[str, str]:

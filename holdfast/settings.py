@@ -62,6 +62,13 @@ class Settings(BaseSettings):
         description="`smtp://user:password@host:port` (or `smtps://`) that e-mail goes out by; "
         "empty writes each one as a file into the data folder's `mail`",
     )
+    smtp_connections: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="connections to that server at most, and so letters at once, beside one for letters that are tried "
+        "again; some servers allow a client only a few",
+    )
     mail_from: str = Field(
         default="Holdfast <reservations@localhost>", description="sender of the e-mail that guests get"
     )
@@ -75,7 +82,15 @@ class Settings(BaseSettings):
     ray_address: str = Field(
         default="", description="`host:port` of a Ray cluster that you run yourself; empty starts one on this machine"
     )
-    host: str = Field(default="127.0.0.1", description="address that the gateway and the express lane listen on")
+    host: str = Field(
+        default="127.0.0.1",
+        description="address that the gateway and the express lane listen on; on a cluster each machine's own",
+    )
+    trust_forwarded: bool = Field(
+        default=False,
+        description="on a cluster: whether every machine's HAProxy is started by Holdfast's script, so that its "
+        "`X-Forwarded-For` is the client's address; `cluster.yaml` sets it where it installs the script",
+    )
     gateway_port: Port = Field(default=8000, description="HAProxy, the gateway of all services")
     express_port: Port = Field(
         default=8001, description="the booking service inside the first shard's process; further shards take free ports"
@@ -100,7 +115,7 @@ class Settings(BaseSettings):
         default=1,
         ge=1,
         le=4096,
-        description="shard actors, each the only writer of its buckets; a database that has its buckets spread keeps them so",
+        description="shard actors, each the only writer of its buckets; after raising it, `holdfast rebalance` spreads the buckets",
     )
     mailbox_commands_max: int = Field(
         default=20_000, ge=1, description="queued commands per shard before it answers `overloaded`"
@@ -171,11 +186,13 @@ class Settings(BaseSettings):
     )
     idempotency_hours: int = Field(default=48, ge=24, description="how long the first answer to a key is kept")
     take_over_wait_seconds: float = Field(
-        default=8.0, gt=0, description="how long a write waits for a shard on the move"
+        default=8.0,
+        gt=0,
+        description="how long a write waits for a shard on the move, and a shard for a database that is away, before its caller is told so",
     )
     shard_heartbeat_seconds: float = Field(default=1.0, gt=0, description="how often the supervisor asks each shard")
     shard_silence_seconds: float = Field(
-        default=3.0, gt=0, description="silence after which the supervisor takes a shard over"
+        default=3.0, gt=0, description="silence after which the supervisor takes a shard over; more than two heartbeats"
     )
 
     @model_validator(mode="after")
@@ -207,6 +224,19 @@ class Settings(BaseSettings):
                 "neither takes money"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_machine_of_a_cluster_has_an_address(self) -> Self:
+        if self.ray_address and self.host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+            raise ValueError(
+                f"with HOLDFAST_RAY_ADDRESS, HOLDFAST_HOST has to be this machine's own address: nobody finds {self.host}"
+            )
+        return self
+
+    @property
+    def gateway_is_ours(self) -> bool:
+        """Whether the gateway in front of the services writes down each client's address, whatever the client says."""
+        return not self.ray_address or self.trust_forwarded
 
     def named_ports(self) -> dict[str, int]:
         """The ports that this machine listens on with these settings, by the name of the setting."""

@@ -80,8 +80,9 @@ def shard_configs(settings: Settings) -> list[ShardConfig]:
         ShardConfig(
             shard_id=shard_id,
             make_parts="holdfast.wiring:make_shard_parts",
+            make_report="holdfast.metrics:shard_report",
             limits=limits,
-            express_host=settings.host,
+            express_host="",  # that of the machine where the actor runs
             express_port=settings.express_port if shard_id == 0 else 0,
         )
         for shard_id in range(settings.shards)
@@ -111,6 +112,7 @@ class Parts:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.settings = settings
+        self.forwarded = settings.gateway_is_ours
         self._name = name
         self._closers: list[Callable[[], Awaitable[object]]] = []
 
@@ -236,7 +238,7 @@ class Parts:
 
     @cached_property
     def calls(self) -> RayCalls:
-        return RayCalls()
+        return RayCalls(patience_seconds=self.settings.take_over_wait_seconds)
 
     @cached_property
     def client(self) -> ShardClient:
@@ -264,7 +266,7 @@ def _user(parts: Parts) -> Service:
             parts.limits,
             utc_now,
             Chance(),
-            trust_forwarded=True,
+            trust_forwarded=parts.forwarded,
         )
     )
 
@@ -281,14 +283,15 @@ def _vendor(parts: Parts) -> Service:
             parts.limits,
             utc_now,
             Chance(),
-            trust_forwarded=True,
+            trust_forwarded=parts.forwarded,
         )
     )
 
 
 def _search(parts: Parts) -> Service:
     candidates = CandidateCache(parts.search_index, parts.redis)
-    return search.search_app(search.SearchDeps(candidates, parts.client, parts.tokens, utc_now, trust_forwarded=True))
+    deps = search.SearchDeps(candidates, parts.client, parts.tokens, utc_now, trust_forwarded=parts.forwarded)
+    return search.search_app(deps)
 
 
 def _booking(parts: Parts) -> Service:
@@ -302,7 +305,7 @@ def _booking(parts: Parts) -> Service:
             notes=parts.booking_cache,
             cached=parts.booking_cache,
             payments=parts.payments,
-            trust_forwarded=True,
+            trust_forwarded=parts.forwarded,
         )
     )
 
@@ -310,7 +313,7 @@ def _booking(parts: Parts) -> Service:
 def _bookings(parts: Parts) -> Service:
     return bookings.bookings_app(
         bookings.BookingsDeps(
-            parts.lists, parts.vendors, parts.tokens, utc_now, payments=parts.payments, trust_forwarded=True
+            parts.lists, parts.vendors, parts.tokens, utc_now, payments=parts.payments, trust_forwarded=parts.forwarded
         )
     )
 
@@ -329,19 +332,18 @@ def _payment(parts: Parts) -> Service:
             utc_now,
             ended=parts.ended,
             counter=provider.sandbox if isinstance(provider, SandboxProvider) else None,
-            trust_forwarded=True,
+            trust_forwarded=parts.forwarded,
         )
     )
 
 
 def _operator(parts: Parts) -> Service:
-    return operator.operator_app(operator.OperatorDeps(parts.operations, parts.tokens, trust_forwarded=True))
+    return operator.operator_app(operator.OperatorDeps(parts.operations, parts.tokens, trust_forwarded=parts.forwarded))
 
 
 def _pages(parts: Parts) -> Service:
     services = (user, vendor, search, booking, bookings, payment, operator)
-    described = [service.ABOUT for service in services]
-    return pages.pages_app(described, parts.tokens)
+    return pages.pages_app([service.ABOUT for service in services], parts.tokens)
 
 
 _APPS: Final[dict[str, Callable[[Parts], Service]]] = {
@@ -366,6 +368,7 @@ class ShardProcessParts:
 
     def __init__(self, settings: Settings) -> None:
         self.store = PostgresShardStore(postgres_url(settings))
+        self.express_host = settings.host
         self._parts = Parts(settings, "express")
 
     async def express_app(self, shard: Shard) -> Service:
@@ -373,10 +376,9 @@ class ShardProcessParts:
         parts = self._parts
         parts.cache.begin()
         elsewhere = parts.client if parts.settings.shards > 1 else None
-        client = DirectClient([shard], elsewhere)
         return booking.booking_app(
             booking.BookingDeps(
-                client,
+                DirectClient([shard], elsewhere),
                 parts.tokens,
                 Chance(),
                 ended=parts.ended,

@@ -180,3 +180,35 @@ def fault():
     from tests.fakes.memory_store import Fault
 
     return Fault.UNAVAILABLE
+
+
+async def test_it_reports_how_the_shard_fares_every_few_seconds_whatever_the_report_raises(
+    monkeypatch, database, caplog
+):
+    config = ShardConfig(0, "parts:make", make_report="metrics:make", report_seconds=0.02)
+    process = Process(monkeypatch, database, config=config, app=False)
+    told, twice = [], asyncio.Event()
+
+    def report(stats):
+        told.append(stats)
+        if len(told) == 1:
+            raise ZeroDivisionError
+        twice.set()
+
+    async def make_parts(config, owner):
+        return process.parts
+
+    monkeypatch.setattr(
+        "actors.shard_host.load_callable",
+        {"parts:make": make_parts, "metrics:make": lambda: report}.__getitem__,
+    )
+    async with asyncio.timeout(10):
+        await twice.wait()
+    assert process.host.state == "serving"
+    assert told[0] == process.host.shard.stats()
+    assert "shard 0 could not be reported of" in caplog.text
+    await process.host.stop()
+    await process.task
+    count = len(told)
+    await asyncio.sleep(0.1)
+    assert len(told) == count

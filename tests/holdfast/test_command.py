@@ -26,7 +26,7 @@ def _run(*words: str) -> Result:
     return CliRunner().invoke(app, list(words))
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "demo", "verify", "shards", "token"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "demo", "verify", "shards", "rebalance", "token"])
 def test_every_command_says_what_it_does(command: str) -> None:
     result = _run(command, "--help")
     assert result.exit_code == 0

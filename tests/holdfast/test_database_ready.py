@@ -51,7 +51,9 @@ async def test_fewer_shards_than_hold_buckets_are_refused(tmp_path, database):
     said = str(refused.value)
     assert "2,048 of 4,096 buckets belong to shard 1" in said
     assert "HOLDFAST_SHARDS=1 does not start" in said
-    assert said.endswith("Set HOLDFAST_SHARDS=2 and try again")
+    assert said.endswith(
+        "Set HOLDFAST_SHARDS=2 and try again; once it is up, `holdfast rebalance --shards 1` moves them"
+    )
     assert database not in said
 
 
@@ -59,7 +61,7 @@ async def test_one_bucket_is_enough_to_be_refused(tmp_path, database):
     await make_ready(_settings(tmp_path, database, 1))
     await make_ready(_settings(tmp_path, database, 4))
     opened = Database(database, "test", 1)
-    await Directory(opened).move_bucket(7, 3)
+    await Directory(opened).move_buckets({7: 3})
     await opened.close()
     with pytest.raises(DatabaseNotReadyError, match=r"1 of 4,096 buckets belong to shard 3,.*Set HOLDFAST_SHARDS=4 "):
         await make_ready(_settings(tmp_path, database, 2))
@@ -68,7 +70,9 @@ async def test_one_bucket_is_enough_to_be_refused(tmp_path, database):
 async def test_shards_without_buckets_are_named_and_may_be_given_up_again(tmp_path, database):
     await make_ready(_settings(tmp_path, database, 2))
     note = await make_ready(_settings(tmp_path, database, 4))
-    assert note == "shards 2..3 will serve no vendor: all 4,096 buckets stay with shards 0..1, as first seeded"
+    assert note == (
+        "shards 2..3 will serve no vendor: all 4,096 buckets are with shards 0..1; `holdfast rebalance` spreads them"
+    )
     assert await make_ready(_settings(tmp_path, database, 2)) == ""
 
 
@@ -99,6 +103,6 @@ async def test_up_says_which_shards_hold_nothing_and_goes_on(tmp_path, database)
         result = _up(product)
     finally:
         forbidden.rmdir()
-    assert "shard 1 will serve no vendor: all 4,096 buckets stay with shard 0" in result.stdout
+    assert "shard 1 will serve no vendor: all 4,096 buckets are with shard 0" in result.stdout
     assert "only this user can enter" in " ".join(result.stderr.split())
     assert product.processes() == []
