@@ -5,16 +5,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from actors.draft import NO_VENDOR, Draft, same_hold
+from actors.draft import Draft, same_hold
 from actors.idempotency import replay
 from actors.limits import ShardLimits
 from actors.mailbox import Asked, LoadVendors
 from actors.memory import ShardMemory
-from actors.outcome import Done, Outcome, Trouble, Unavailable
+from actors.outcome import AT_ODDS, AWAY, NO_VENDOR, UNKNOWN, Done, Outcome, Unavailable
 from actors.patience import patiently
 from actors.shard_stats import BatchMeter
 from actors.waiting import NewsDesk
-from actors.writer import Verdict, Writer
+from actors.writer import WriteEnd, Writer
 from domain.booking import Booking
 from domain.command import AmendBooking, ExpireHold, PlaceHold, SetStatus, SettleEnded
 from domain.ids import BookingId, VendorId
@@ -22,12 +22,6 @@ from storage.errors import StoreUnavailable
 from storage.shard_store import Answer, ShardStore
 
 _log = logging.getLogger(__name__)
-
-AWAY = Unavailable(Trouble.DEPENDENCY_UNAVAILABLE, "The database does not answer; nothing was changed.")
-UNKNOWN = Unavailable(
-    Trouble.OUTCOME_UNKNOWN, "The database was lost while this was being written; look before you repeat it."
-)
-AT_ODDS = Unavailable(Trouble.DEPENDENCY_UNAVAILABLE, "The database kept refusing this change; nothing was changed.")
 
 _CHANGES = (AmendBooking, SetStatus, ExpireHold, SettleEnded)
 
@@ -61,10 +55,10 @@ class BatchCycle:
         """Learn how a lost write ended, after its callers were told that nobody knows; False while still unknown."""
         lost, self._lost = self._lost, None
         match await self._writer.resolve():
-            case Verdict.UNKNOWN:
+            case WriteEnd.UNKNOWN:
                 self._lost = lost
                 return False
-            case Verdict.COMMITTED if lost is not None:
+            case WriteEnd.COMMITTED if lost is not None:
                 self._apply(lost)
             case _:
                 pass
@@ -81,9 +75,9 @@ class BatchCycle:
             if draft is None:
                 self.turn_away(asked, AWAY)
                 return
-            verdict = await self._write(draft) if draft.events else Verdict.COMMITTED
-            if verdict not in (Verdict.REFUSED, Verdict.UNDONE):
-                self._conclude(draft, asked, verdict)
+            end = await self._write(draft) if draft.events else WriteEnd.COMMITTED
+            if end not in (WriteEnd.REFUSED, WriteEnd.UNDONE):
+                self._conclude(draft, asked, end)
                 return
             if not await self._read_again(draft, asked):
                 self.turn_away(asked, AWAY)
@@ -94,12 +88,12 @@ class BatchCycle:
         _log.error("the guard kept refusing what was read just before")
         self.turn_away(asked, AT_ODDS)
 
-    def _conclude(self, draft: Draft, asked: Sequence[Asked], verdict: Verdict) -> None:
-        match verdict:
-            case Verdict.COMMITTED:
+    def _conclude(self, draft: Draft, asked: Sequence[Asked], end: WriteEnd) -> None:
+        match end:
+            case WriteEnd.COMMITTED:
                 self._apply(draft)
                 self._answer(draft)
-            case Verdict.UNKNOWN:
+            case WriteEnd.UNKNOWN:
                 self._fail_unknown(draft)
             case _:
                 self.turn_away(asked, AWAY)
@@ -193,24 +187,24 @@ class BatchCycle:
         for answer in answers.values():
             self._memory.keep_answer(answer)
 
-    async def _write(self, draft: Draft) -> Verdict:
+    async def _write(self, draft: Draft) -> WriteEnd:
         clock = asyncio.get_running_loop().time
         started = clock()
         self._lost = draft
         self._memory.about_to_write(draft.overlays)
-        verdict = await self._writer.write(lambda lease, seq: self._store.commit(draft.batch(lease, seq)))
-        if verdict is not Verdict.UNKNOWN:
+        end = await self._writer.write(lambda lease, seq: self._store.commit(draft.batch(lease, seq)))
+        if end is not WriteEnd.UNKNOWN:
             self._lost = None
-        match verdict:
-            case Verdict.COMMITTED:
+        match end:
+            case WriteEnd.COMMITTED:
                 self._meter.committed(len(draft.events), clock() - started)
-            case Verdict.REFUSED:
+            case WriteEnd.REFUSED:
                 self._meter.guard_refusals += 1
-            case Verdict.UNDONE:
+            case WriteEnd.UNDONE:
                 self._meter.outcomes_unknown += 1
             case _:
                 pass
-        return verdict
+        return end
 
     def _apply(self, draft: Draft) -> None:
         forks = {vendor_id: overlay.state for vendor_id, overlay in draft.overlays.items()}

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from actors.addressing import bucket_of_command
 from actors.client import ShardClient
-from actors.outcome import Outcome, Unavailable
-from actors.shard import MOVING, Shard
+from actors.outcome import MOVING, Outcome, Unavailable
+from actors.shard import Shard
 from actors.waiting import WaitingRoom
 from domain.availability import AvailabilityQuery, FreeSeats
 from domain.booking import Booking, BookingStatus

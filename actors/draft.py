@@ -10,10 +10,10 @@ from actors.idempotency import replay, scope_of
 from actors.limits import ShardLimits
 from actors.mailbox import Asked
 from actors.memory import ShardMemory
-from actors.outcome import Done, Outcome
+from actors.outcome import NO_VENDOR, Done, Outcome
 from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, BookingCommand, Caller, Once, PlaceHold, SetStatus
-from domain.decide import decide_change, decide_hold, may_change, may_hold
+from domain.decide import NO_SUCH_BOOKING, decide_change, decide_hold, may_change, may_hold
 from domain.event import BookingEvent
 from domain.evolve import evolve, word_changes
 from domain.ids import BookingId, UserId, VendorId
@@ -23,8 +23,6 @@ from storage.shard_store import Answer, Batch, Lease, WordChange
 
 _log = logging.getLogger(__name__)
 
-NO_VENDOR = Rejection(Reason.NOT_FOUND, "There is no such vendor.")
-NO_BOOKING = Rejection(Reason.NOT_FOUND, "There is no such booking.")
 TOO_MANY_HOLDS = Rejection(Reason.RATE_LIMITED, "Too many unpaid bookings at once; confirm or cancel some first.")
 
 
@@ -161,7 +159,7 @@ class Draft:
             return None
         booking = self._memory.bookings.get(booking_id)
         if booking is None:
-            return NO_BOOKING
+            return NO_SUCH_BOOKING
         once = None
         if isinstance(command, (AmendBooking, SetStatus)):
             refusal = may_change(booking, command)

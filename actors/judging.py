@@ -7,9 +7,9 @@ from time import perf_counter
 from typing import Final
 
 from actors.client import JUDGED_MAX
-from actors.look_gate import TOO_MANY_LOOK, LookGate
-from actors.mailbox import OVERLOADED, Asked, LoadVendors, Mailbox
-from actors.outcome import Outcome, Unavailable
+from actors.look_gate import LookGate
+from actors.mailbox import Asked, LoadVendors, Mailbox
+from actors.outcome import OVERLOADED, TOO_MANY_LOOK, Outcome, Unavailable
 from domain.ids import VendorId, bucket_of
 from domain.preview import preview
 from domain.search import SeatWish, Verdict

@@ -5,9 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from actors.limits import ShardLimits
-from actors.outcome import Trouble, Unavailable
-
-TOO_MANY_LOOK = Unavailable(Trouble.OVERLOADED, "Too many are looking at what is free just now.")
 
 
 class LookGate:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
-from actors.outcome import Outcome, Trouble, Unavailable
+from actors.outcome import Outcome
 from domain.command import Command, CreateVendor, UpdateVendor
 from domain.ids import BookingId, VendorId
 from domain.vendor_state import VendorState
-
-OVERLOADED = Unavailable(Trouble.OVERLOADED, "Too many requests are waiting for this vendor's shard.")
 
 _ALONE: Final = (CreateVendor, UpdateVendor)
 

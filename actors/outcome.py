@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from domain.booking import Booking
-from domain.rejection import Rejection
+from domain.rejection import Reason, Rejection
 from domain.vendor import Vendor
 
 
@@ -41,3 +41,19 @@ class VendorDone:
 
 
 Outcome: TypeAlias = Done | VendorDone | Rejection | Unavailable
+
+MOVING: Final = Unavailable(Trouble.SHARD_MOVING, "Another process owns this vendor now, or soon will.")
+AWAY: Final = Unavailable(Trouble.DEPENDENCY_UNAVAILABLE, "The database does not answer; nothing was changed.")
+AT_ODDS: Final = Unavailable(
+    Trouble.DEPENDENCY_UNAVAILABLE, "The database kept refusing this change; nothing was changed."
+)
+UNKNOWN: Final = Unavailable(
+    Trouble.OUTCOME_UNKNOWN, "The database was lost while this was being written; look before you repeat it."
+)
+LOST: Final = Unavailable(
+    Trouble.OUTCOME_UNKNOWN, "The shard was lost while it had this in hand; look before you repeat it."
+)
+OVERLOADED: Final = Unavailable(Trouble.OVERLOADED, "Too many requests are waiting for this vendor's shard.")
+TOO_MANY_LOOK: Final = Unavailable(Trouble.OVERLOADED, "Too many are looking at what is free just now.")
+
+NO_VENDOR: Final = Rejection(Reason.NOT_FOUND, "There is no such vendor.")

@@ -9,15 +9,11 @@ from dataclasses import replace
 from uuid import uuid4
 
 from actors.addressing import BucketMap, bucket_of_command
-from actors.batch_cycle import AWAY
 from actors.client import JUDGED_MAX
 from actors.errors import CallLost, CallTimedOut, NobodyThere
-from actors.look_gate import TOO_MANY_LOOK
-from actors.mailbox import OVERLOADED
-from actors.outcome import Outcome, Trouble, Unavailable
+from actors.outcome import AWAY, LOST, MOVING, OVERLOADED, TOO_MANY_LOOK, Outcome, Trouble, Unavailable
 from actors.remote_lane import Lane, RemoteLimits, Sent, ShardCalls
 from actors.settled_poll import SettledPoll
-from actors.shard import MOVING
 from domain.availability import AvailabilityQuery, FreeSeats
 from domain.booking import Booking, BookingStatus
 from domain.command import AmendBooking, Command, Once, SetStatus, UpdateVendor
@@ -25,8 +21,6 @@ from domain.ids import BookingId, VendorId, bucket_of
 from domain.rejection import Rejection
 from domain.search import SeatWish, Verdict
 from storage.errors import StoreUnavailable
-
-LOST = Unavailable(Trouble.OUTCOME_UNKNOWN, "The shard was lost while it had this in hand; look before you repeat it.")
 
 ReadBooking = Callable[[BookingId], Awaitable[Booking | None]]
 """The booking as the primary has it. Raises StoreUnavailable."""

@@ -10,16 +10,15 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 
 from actors.addressing import bucket_of_command
-from actors.batch_cycle import AWAY, UNKNOWN, BatchCycle
+from actors.batch_cycle import BatchCycle
 from actors.chores import Chores
-from actors.draft import NO_VENDOR
 from actors.errors import DecisionFailed
 from actors.judging import Judging, load_vendors
 from actors.limits import ShardLimits
-from actors.look_gate import TOO_MANY_LOOK, LookGate
-from actors.mailbox import OVERLOADED, Asked, Mailbox
+from actors.look_gate import LookGate
+from actors.mailbox import Asked, Mailbox
 from actors.memory import ShardMemory
-from actors.outcome import Outcome, Trouble, Unavailable
+from actors.outcome import AWAY, MOVING, NO_VENDOR, OVERLOADED, TOO_MANY_LOOK, UNKNOWN, Outcome, Unavailable
 from actors.ownership import Ownership
 from actors.patience import Patience, patiently
 from actors.reading import BookingReader
@@ -37,8 +36,6 @@ from storage.errors import Fenced, StoreUnavailable
 from storage.shard_store import Lease, Owner, ShardStore
 
 _log = logging.getLogger(__name__)
-
-MOVING = Unavailable(Trouble.SHARD_MOVING, "Another process owns this vendor now, or soon will.")
 
 _IDLE_SECONDS = 3600.0
 _EXPIRY_TICK_SECONDS = 0.5

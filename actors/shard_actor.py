@@ -6,8 +6,7 @@ from typing import Any
 
 import ray
 
-from actors.outcome import Outcome
-from actors.shard import MOVING
+from actors.outcome import MOVING, Outcome
 from actors.shard_host import ShardConfig, ShardHost, this_process
 from actors.wire import pack, unpack
 

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from actors.batch_cycle import AT_ODDS, AWAY, UNKNOWN
 from actors.limits import ShardLimits
 from actors.mailbox import Asked
 from actors.memory import ShardMemory
-from actors.outcome import Outcome, VendorDone
+from actors.outcome import AT_ODDS, AWAY, NO_VENDOR, UNKNOWN, Outcome, VendorDone
 from actors.patience import patiently
-from actors.writer import Statement, Verdict, Writer
+from actors.writer import Statement, WriteEnd, Writer
 from domain.command import CreateVendor, UpdateVendor
 from domain.decide_vendor import capacities, decide_create, decide_update, seats_at_stake, would_strand
 from domain.event import VendorCreated, VendorUpdated
@@ -22,7 +21,6 @@ from storage.shard_store import ShardStore
 
 _log = logging.getLogger(__name__)
 
-_NO_VENDOR = Rejection(Reason.NOT_FOUND, "There is no such vendor.")
 _EMAIL_TAKEN = Rejection(Reason.EMAIL_TAKEN, "A vendor with this e-mail address exists already.", path="email")
 
 VendorEvent = VendorCreated | VendorUpdated
@@ -65,20 +63,20 @@ class VendorCycle:
                 return event
             self._memory.about_to_write([event.vendor.vendor_id])
             try:
-                verdict = await self._writer.write(self._statement(event))
+                end = await self._writer.write(self._statement(event))
             except EmailTaken:
                 return await self._echo(asked, event) or _EMAIL_TAKEN
             finally:
                 # Whatever came of it, memory must not answer from the vendor as it was.
                 self._forget(event)
-            match verdict:
-                case Verdict.COMMITTED:
+            match end:
+                case WriteEnd.COMMITTED:
                     return VendorDone(event.vendor)
-                case Verdict.AWAY:
+                case WriteEnd.AWAY:
                     return AWAY
-                case Verdict.UNKNOWN:
+                case WriteEnd.UNKNOWN:
                     return UNKNOWN
-                case Verdict.REFUSED | Verdict.UNDONE:
+                case WriteEnd.REFUSED | WriteEnd.UNDONE:
                     continue
         _log.error("the guard refused a vendor's change %d times", self._limits.guard_refusals_max)
         return AT_ODDS
@@ -92,7 +90,7 @@ class VendorCycle:
             return decide_create(command, now=self._now())
         vendor = await self._vendor(command.vendor_id)
         if vendor is None:
-            return _NO_VENDOR
+            return NO_VENDOR
         now = self._now()
         event = decide_update(vendor, command, now=now)
         if isinstance(event, Rejection):

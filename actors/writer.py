@@ -12,7 +12,7 @@ from storage.shard_store import Lease, ShardStore
 Statement = Callable[[Lease, int], Awaitable[None]]
 
 
-class Verdict(Enum):
+class WriteEnd(Enum):
     """How a write ended."""
 
     COMMITTED = auto()
@@ -51,7 +51,7 @@ class Writer:
         """The full budget while the database is thought to be well, a single try while it is known to be away."""
         return Patience(self._limits, 0.0 if self.away else None)
 
-    async def write(self, statement: Statement) -> Verdict:
+    async def write(self, statement: Statement) -> WriteEnd:
         """Run the statement under a new number, again while the store is away."""
         if self._unresolved is not None:
             raise RuntimeError("the outcome of the last write is not known yet")
@@ -65,23 +65,23 @@ class Writer:
                 await statement(self.lease, self.seq)
             except GuardRefused:
                 self.away = False
-                return Verdict.REFUSED
+                return WriteEnd.REFUSED
             except OutcomeUnknown:
                 self._unresolved = (self.lease, self.seq)
                 return await self.resolve()
             except StoreUnavailable:
                 if not await patience.rest():
                     self.away = True
-                    return Verdict.AWAY
+                    return WriteEnd.AWAY
             else:
                 self.away = False
                 self.proved_at = sent_at
-                return Verdict.COMMITTED
+                return WriteEnd.COMMITTED
 
-    async def resolve(self) -> Verdict:
+    async def resolve(self) -> WriteEnd:
         """Find out how the lost write ended: COMMITTED, UNDONE, or UNKNOWN while the store does not say."""
         if self._unresolved is None:
-            return Verdict.COMMITTED
+            return WriteEnd.COMMITTED
         lost, seq = self._unresolved
         patience = self.patience()
         while True:
@@ -91,16 +91,16 @@ class Writer:
             except (StoreUnavailable, OutcomeUnknown):
                 if not await patience.rest():
                     self.away = True
-                    return Verdict.UNKNOWN
+                    return WriteEnd.UNKNOWN
             else:
                 break
         self._unresolved = None
         self.away = False
         if done:
-            return Verdict.COMMITTED
+            return WriteEnd.COMMITTED
         if self.fenced:
             raise Fenced(f"shard {lost.shard_id}: epoch {lost.epoch} is over")
-        return Verdict.UNDONE
+        return WriteEnd.UNDONE
 
     async def check(self) -> bool:
         """Prove the lease by a plain read; False when somebody else owns the shard. Raises StoreUnavailable."""

@@ -48,7 +48,7 @@ _DESK_CONNECTIONS: Final = 8
 _CACHE_SECONDS: Final = 0.25
 
 
-class Bench:
+class ConsumerParts:
     """What the factories take their parts from. Lives in one event loop; `close` ends what was made."""
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -97,39 +97,39 @@ class RelayConsumer:
         self._relay.stop()
 
 
-def _relay(bench: Bench) -> list[Consumer]:
-    settings = bench.settings
-    writer = event_writer(settings.event_log_url, bench.postgres_url)
-    bench.close_later(writer.close)
+def _relay(parts: ConsumerParts) -> list[Consumer]:
+    settings = parts.settings
+    writer = event_writer(settings.event_log_url, parts.postgres_url)
+    parts.close_later(writer.close)
     keep = timedelta(days=settings.event_days)
-    return [RelayConsumer(Relay(Outbox(bench.database), writer, utc_now, keep=keep, lag_seconds=2.0))]
+    return [RelayConsumer(Relay(Outbox(parts.database), writer, utc_now, keep=keep, lag_seconds=2.0))]
 
 
-def _search_indexer(bench: Bench) -> list[Consumer]:
+def _search_indexer(parts: ConsumerParts) -> list[Consumer]:
     from consumers.search_indexer import SearchIndexer
     from storage.search_index_url import search_index_at
 
-    index = search_index_at(bench.settings.search_url, bench.postgres_url)
-    bench.close_later(index.close)
-    return [bench.runtime("search_indexer", SearchIndexer(index))]
+    index = search_index_at(parts.settings.search_url, parts.postgres_url)
+    parts.close_later(index.close)
+    return [parts.runtime("search_indexer", SearchIndexer(index))]
 
 
-def _archiver(bench: Bench) -> list[Consumer]:
+def _archiver(parts: ConsumerParts) -> list[Consumer]:
     """What ended goes into the archive, and beside it, leaves the current tables when its time is over."""
     from consumers.archiver import Archiver
     from consumers.departure import Departure
     from storage.archive_url import archive_at
     from storage.departures import Departures
 
-    archive = archive_at(bench.settings.archive_url, bench.postgres_url)
-    bench.close_later(archive.close)
-    departures = Departures(bench.postgres_url)
-    bench.close_later(departures.close)
-    grace = timedelta(hours=bench.settings.archive_after_hours)
-    return [bench.runtime("archiver", Archiver(archive)), Departure(departures, archive, utc_now, grace)]
+    archive = archive_at(parts.settings.archive_url, parts.postgres_url)
+    parts.close_later(archive.close)
+    departures = Departures(parts.postgres_url)
+    parts.close_later(departures.close)
+    grace = timedelta(hours=parts.settings.archive_after_hours)
+    return [parts.runtime("archiver", Archiver(archive)), Departure(departures, archive, utc_now, grace)]
 
 
-def _notifier(bench: Bench) -> list[Consumer]:
+def _notifier(parts: ConsumerParts) -> list[Consumer]:
     from consumers.notifier import Notifier, NotifierDeps
     from consumers.second_post import SecondPost
     from storage.accounts import Accounts
@@ -137,30 +137,30 @@ def _notifier(bench: Bench) -> list[Consumer]:
     from storage.notifications import NotificationLog
     from storage.vendors import VendorReads
 
-    settings = bench.settings
+    settings = parts.settings
     connections, folder = settings.smtp_connections, settings.data_dir / "mail"
     # The second post has a connection of its own, so that letters that nobody wants to take keep no other waiting.
     mailer, late_mailer = mailer_of(settings.smtp_url, folder, connections), mailer_of(settings.smtp_url, folder)
-    bench.close_later(mailer.close)
-    bench.close_later(late_mailer.close)
-    log = NotificationLog(bench.database)
+    parts.close_later(mailer.close)
+    parts.close_later(late_mailer.close)
+    log = NotificationLog(parts.database)
     told_within = timedelta(days=settings.event_days) + _TOLD_LATE_MAX
     deps = NotifierDeps(
         mailer,
         log,
-        Accounts(bench.database),
-        VendorReads(bench.database),
+        Accounts(parts.database),
+        VendorReads(parts.database),
         settings.mail_from,
         utc_now,
         told_within,
         letters_at_once=connections,
     )
     batch_messages_max = _LETTERS_PER_CONNECTION * connections
-    runtime = bench.runtime("notifier", Notifier(deps), batch_messages_max=batch_messages_max)
+    runtime = parts.runtime("notifier", Notifier(deps), batch_messages_max=batch_messages_max)
     return [runtime, SecondPost(late_mailer, log, keep=told_within + _CLOCKS_APART_MAX)]
 
 
-def _payments(bench: Bench) -> list[Consumer]:
+def _payments(parts: ConsumerParts) -> list[Consumer]:
     """The payment desk, with who tells it of bookings, who finds what nobody told of, and who compares the books."""
     from consumers.payment_desk import NAME, PaymentDesk
     from consumers.payment_look import LookDeps, PaymentLook
@@ -181,23 +181,23 @@ def _payments(bench: Bench) -> list[Consumer]:
     from storage.reconciliations import Reconciliations
     from storage.sandbox_provider import SandboxProvider
 
-    settings, url = bench.settings, bench.postgres_url
+    settings, url = parts.settings, parts.postgres_url
     database = Database(url, f"holdfast {NAME}", _DESK_CONNECTIONS)
-    bench.close_later(database.close)
+    parts.close_later(database.close)
     provider = payment_provider(settings, url)
-    bench.close_later(provider.aclose)
+    parts.close_later(provider.aclose)
     archive = archive_at(settings.archive_url, url)
-    bench.close_later(archive.close)
+    parts.close_later(archive.close)
     redis = cache_client(redis_url(settings), _CACHE_SECONDS)
-    bench.close_later(redis.aclose)
+    parts.close_later(redis.aclose)
     cache = VersionedCache(redis)
-    bench.close_later(cache.close)
+    parts.close_later(cache.close)
     cache.begin()
 
     store, inbox = PostgresPayments(database), PostgresInbox(database)
     errands = Errands(provider, returns_to=public_url(settings))
     writer = event_writer(settings.event_log_url, url)
-    bench.close_later(writer.close)
+    parts.close_later(writer.close)
     news, notes = RefundNews(writer, utc_now), BookingCache(cache, utc_now)
     deps = LookDeps(store, errands, _shards(settings, database), archive, notes, news, utc_now)
     desk = PaymentDesk(
@@ -211,7 +211,7 @@ def _payments(bench: Bench) -> list[Consumer]:
     keep = timedelta(days=settings.webhook_days)
     sweeper = PaymentSweeper(store, inbox, desk, utc_now, every_seconds=settings.payment_sweep_seconds, keep=keep)
     daily = DailyReconciliation(Reconciler(provider, Reconciliations(database), store), utc_now)
-    made: list[Consumer] = [bench.runtime("payments", PaymentEvents(store)), desk, sweeper, daily]
+    made: list[Consumer] = [parts.runtime("payments", PaymentEvents(store)), desk, sweeper, daily]
     if isinstance(provider, SandboxProvider):
         made.append(sandbox_courier(settings, provider, database, url))
     return made
@@ -234,7 +234,7 @@ def _shards(settings: Settings, database: Database) -> ShardClient:
     )
 
 
-_FACTORIES: Final[dict[str, Callable[[Bench], list[Consumer]]]] = {
+_FACTORIES: Final[dict[str, Callable[[ConsumerParts], list[Consumer]]]] = {
     "relay": _relay,
     "search_indexer": _search_indexer,
     "archiver": _archiver,
@@ -264,8 +264,8 @@ async def make_consumer(config: ConsumerConfig, owner: Owner) -> ConsumerProcess
 
 def consumer_process(settings: Settings, name: str, owner: Owner) -> ConsumerProcess:
     """The process of that name, not yet running. Raises KeyError for a name that there is not."""
-    bench = Bench(settings, name)
-    return ConsumerProcess(_FACTORIES[name](bench), _report(bench.database, owner), bench.close)
+    parts = ConsumerParts(settings, name)
+    return ConsumerProcess(_FACTORIES[name](parts), _report(parts.database, owner), parts.close)
 
 
 def _report(database: Database, owner: Owner) -> Report:

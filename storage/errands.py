@@ -17,7 +17,7 @@ from storage.payment_provider import ChargeAsked, ChargeSeen, PaymentProvider, P
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ErrandDone:
     """`refused` is why the provider will never do it, empty where it did."""
 
     after: Payment
@@ -37,20 +37,20 @@ class Errands:
     def provider_name(self) -> str:
         return self._provider.name
 
-    async def do(self, payment: Payment, step: OpenCheckout | CloseCheckout | SendRefund) -> Done:
+    async def do(self, payment: Payment, step: OpenCheckout | CloseCheckout | SendRefund) -> ErrandDone:
         try:
             async with self._asking(payment):
                 return await self._do(payment, step)
         except ProviderRefused as error:
             match step:
                 case SendRefund(refund):
-                    return Done(
+                    return ErrandDone(
                         refund_known(payment, refund.number, RefundState.REFUSED), _refund_refused(refund, error)
                     )
                 case OpenCheckout(charge):
-                    return Done(payment, f"charge {charge.number} cannot be opened: {error}")
+                    return ErrandDone(payment, f"charge {charge.number} cannot be opened: {error}")
                 case CloseCheckout(charge):
-                    return Done(payment, f"charge {charge.number} cannot be closed: {error}")
+                    return ErrandDone(payment, f"charge {charge.number} cannot be closed: {error}")
                 case _:
                     assert_never(step)
 
@@ -60,18 +60,20 @@ class Errands:
             seen = await self._provider.look(self._charge(payment, charge))
         return payment if seen is None else _with_seen(payment, charge, seen)
 
-    async def _do(self, payment: Payment, step: OpenCheckout | CloseCheckout | SendRefund) -> Done:
+    async def _do(self, payment: Payment, step: OpenCheckout | CloseCheckout | SendRefund) -> ErrandDone:
         match step:
             case OpenCheckout(charge):
                 checkout = await self._provider.open(self._charge(payment, charge))
-                return Done(opened(payment, charge.number, checkout.provider_ref, checkout.url))
+                return ErrandDone(opened(payment, charge.number, checkout.provider_ref, checkout.url))
             case CloseCheckout(charge):
-                return Done(_with_seen(payment, charge, await self._provider.close(self._charge(payment, charge))))
+                return ErrandDone(
+                    _with_seen(payment, charge, await self._provider.close(self._charge(payment, charge)))
+                )
             case SendRefund(refund):
                 seen = await self._provider.refund(_refund(payment, refund))
                 after = refund_known(payment, refund.number, seen.state, seen.provider_ref)
                 refused = _refund_refused(refund, seen.detail) if seen.state is RefundState.REFUSED else ""
-                return Done(after, refused)
+                return ErrandDone(after, refused)
             case _:
                 assert_never(step)
 
