@@ -138,7 +138,9 @@ def _notifier(parts: ConsumerParts) -> list[Consumer]:
     from storage.vendors import VendorReads
 
     settings = parts.settings
-    connections, folder = settings.smtp_connections, settings.data_dir / "mail"
+    folder = settings.data_dir / "mail"
+    # A file takes no time worth sharing: several at once would only take more of the processor and disk that bookings need.
+    connections = settings.smtp_connections if settings.smtp_url else 1
     # The second post has a connection of its own, so that letters that nobody wants to take keep no other waiting.
     mailer, late_mailer = mailer_of(settings.smtp_url, folder, connections), mailer_of(settings.smtp_url, folder)
     parts.close_later(mailer.close)
