@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final, Protocol, TypeVar
 
-from consumers.consumer import ConsumerState
+from consumers.worker import Worker
 from domain.booking import Booking
 from domain.ids import BUCKETS, BookingId
 from storage.archive import Archive
@@ -64,7 +64,7 @@ class DepartureLimits:
     pause_last_seconds: float = 30.0
 
 
-class Departure:
+class Departure(Worker):
     """`run` once, in one task; `stop` and `state` from the same loop. Several at once only do each other's work."""
 
     def __init__(
@@ -75,23 +75,13 @@ class Departure:
         grace: timedelta,
         limits: DepartureLimits | None = None,
     ) -> None:
+        super().__init__(NAME)
         self._departing = departing
         self._archive = archive
         self._clock = clock
         self._grace = grace
         self._limits = limits or DepartureLimits()
-        self._stopping = asyncio.Event()
-        self._said = "starting"
-        self._departed = 0
         self._next_bucket = 0
-        self._last_error = ""
-
-    @property
-    def state(self) -> ConsumerState:
-        return ConsumerState(NAME, self._said, self._departed, last_error=self._last_error)
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     async def run(self) -> None:
         """Sweep now and then until `stop`; goes on by itself where a store was away."""
@@ -169,7 +159,7 @@ class Departure:
             self._note(error)
             _log.error("booking %s cannot leave, see holdfast verify: %s", bookings[0].booking_id, error)
             return 0
-        self._departed += departed
+        self._handled += departed
         await self._rest((clock() - began) * self._limits.rest_factor)
         return departed
 
@@ -178,9 +168,6 @@ class Departure:
         if not self._said.startswith("paused"):
             _log.warning("the departure of ended bookings pauses: %s", error)
         self._said = f"paused: {error}"
-
-    def _note(self, error: Exception) -> None:
-        self._last_error = f"{type(error).__name__}: {error}"
 
     async def _rest(self, seconds: float) -> None:
         """Or shorter, when told to stop."""

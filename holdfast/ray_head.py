@@ -108,14 +108,15 @@ def _head_environment(settings: Settings) -> dict[str, str]:
 def gateway_environment(settings: Settings, script: Path, sockets: Path) -> dict[str, str]:
     """What Serve reads about the gateway of a machine: which script is its HAProxy, its ports, files and patience."""
     first = settings.internal_port_first
+    # Longer than the longest wait that a client may ask for (Prefer: wait=30) after a command that was lost twice.
+    patience = str(ceil(4 * settings.take_over_wait_seconds) + 48)
     gateway = {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(script),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(settings.haproxy_metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(first + _Internal.HAPROXY_STATS),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
-        # Longer than the longest wait that a client may ask for (Prefer: wait=30) after a command that was lost twice.
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(ceil(4 * settings.take_over_wait_seconds) + 48),
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(ceil(4 * settings.take_over_wait_seconds) + 48),
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": patience,
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": patience,
         # A gateway that died is missed three times, then started again.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",

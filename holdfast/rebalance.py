@@ -1,6 +1,6 @@
 """Spreads the buckets evenly over the shards and moves as few as that takes, while bookings go on. Straight on Postgres."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from domain.ids import BUCKETS
@@ -22,7 +22,7 @@ def even_moves(bucket_shards: Sequence[int], shards: int) -> dict[int, int]:
     held: dict[int, list[int]] = defaultdict(list)
     for bucket, shard_id in enumerate(bucket_shards):
         held[shard_id].append(bucket)
-    shares = _shares(Counter(bucket_shards), shards)
+    shares = _shares({shard_id: len(buckets) for shard_id, buckets in held.items()}, shards)
     spare = [bucket for shard_id, buckets in held.items() for bucket in buckets[shares.get(shard_id, 0) :]]
     wanting = [shard_id for shard_id, share in shares.items() for _ in range(share - len(held[shard_id]))]
     return dict(zip(spare, wanting, strict=True))

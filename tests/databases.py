@@ -1,4 +1,4 @@
-"""Dropping a test's database, also while the server's own workers look at it."""
+"""A statement on a test's database, and dropping it, also while the server's own workers look at it."""
 
 import asyncio
 from typing import Final
@@ -22,3 +22,21 @@ async def drop_database(admin: "asyncpg.Connection[asyncpg.Record]", name: str) 
             await asyncio.sleep(0.1)
         else:
             return
+
+
+async def drop_database_at(url: str, name: str) -> None:
+    """By a connection of its own to another database of the same server."""
+    admin = await asyncpg.connect(url)
+    try:
+        await drop_database(admin, name)
+    finally:
+        await admin.close()
+
+
+async def execute(url: str, statement: str, *parameters: object) -> None:
+    """By a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement, *parameters)
+    finally:
+        await connection.close()

@@ -29,7 +29,7 @@ from holdfast.stack.records import Records
 from holdfast.stack.settings import StackSettings
 from storage.migrate import migrate
 from tests.conformance.waiting import until
-from tests.databases import drop_database
+from tests.databases import drop_database_at, execute
 
 _SESSION = f"t{token_hex(4)}"
 _TEMPLATE = f"{_SESSION}_template"
@@ -204,20 +204,20 @@ def stripe_mock_url(stack: RealServers) -> str:
 def replicated_postgres(stack: RealServers) -> Iterator[ReplicatedPostgres]:
     stack.start("postgres_replica")
     servers = ReplicatedPostgres(stack)
-    asyncio.run(_execute(servers.url_of("holdfast"), f"CREATE DATABASE {_TEMPLATE}"))
+    asyncio.run(execute(servers.url_of("holdfast"), f"CREATE DATABASE {_TEMPLATE}"))
     asyncio.run(migrate(servers.url_of(_TEMPLATE)))
     yield servers
-    asyncio.run(_drop(servers.url_of("holdfast"), _TEMPLATE))
+    asyncio.run(drop_database_at(servers.url_of("holdfast"), _TEMPLATE))
 
 
 @pytest.fixture
 async def replicated_database(replicated_postgres: ReplicatedPostgres) -> AsyncIterator[ReplicatedDatabase]:
     """A database on the primary that the replica has too."""
     name, admin = f"{_SESSION}_{next(_numbers)}", replicated_postgres.url_of("holdfast")
-    await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
+    await execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
     await _until_replayed(admin, replicated_postgres.replica_url_of("holdfast"))
     yield ReplicatedDatabase(replicated_postgres.url_of(name), replicated_postgres.replica_url_of(name))
-    await _drop(admin, name)
+    await drop_database_at(admin, name)
 
 
 def _tools_or_skip(names: tuple[str, ...]) -> None:
@@ -244,22 +244,6 @@ def _can_bind(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def _drop(url: str, name: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await drop_database(connection, name)
-    finally:
-        await connection.close()
 
 
 async def _until_replayed(primary: str, replica: str) -> None:

@@ -311,12 +311,16 @@ async def test_a_busy_shard_does_not_hold_up_its_neighbours_beats(supervise):
     assert cluster.asked[1] - before >= 9
 
 
-async def test_one_beat_missed_after_a_neighbours_move_is_no_death(supervise):
-    cluster = Cluster(2)
+async def slow_move_of_the_first(cluster, supervise):
     supervisor = supervise(cluster, 2)
     await asyncio.sleep(3.5)
     cluster.stop_seconds = 10
-    moving = asyncio.ensure_future(supervisor.move(0, "n2"))
+    return asyncio.ensure_future(supervisor.move(0, "n2"))
+
+
+async def test_one_beat_missed_after_a_neighbours_move_is_no_death(supervise):
+    cluster = Cluster(2)
+    moving = await slow_move_of_the_first(cluster, supervise)
     await asyncio.sleep(9.9)
     cluster.misses[1] = 1
     await asyncio.sleep(5)
@@ -328,10 +332,7 @@ async def test_one_beat_missed_after_a_neighbours_move_is_no_death(supervise):
 
 async def test_a_silent_owner_is_killed_in_time_also_while_its_neighbour_moves(supervise):
     cluster = Cluster(2)
-    supervisor = supervise(cluster, 2)
-    await asyncio.sleep(3.5)
-    cluster.stop_seconds = 10
-    moving = asyncio.ensure_future(supervisor.move(0, "n2"))
+    moving = await slow_move_of_the_first(cluster, supervise)
     pid = cluster.actors[1].pid
     cluster.actors[1].hung = True
     await asyncio.sleep(KILLED_WITHIN_SECONDS)

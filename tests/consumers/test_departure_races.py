@@ -175,14 +175,19 @@ async def test_a_sweep_waits_for_a_finer_step_and_clears_in_it(ground, over):
     assert await ground.faults() == {}
 
 
-async def test_a_finer_step_waits_for_the_sweep_before_it(ground, over):
-    stays = booking(V, 2, first_slot=over.first_slot + 3, slots=1)
+async def a_finer_step_waits(ground, held, stays):
+    """For what is held to be committed, and then it rewrites what is left: the words of a booking that stays."""
     await ground.writer.place(stays)
-    async with sweep_held(ground, over) as sweep:
+    async with held as before:
         refining = asyncio.create_task(refine(ground, 15))
-        await sweep.commit_once_somebody_waits()
+        await before.commit_once_somebody_waits()
         await refining
     assert bits(await ground.words(V, 1)) == {stays.first_slot * 2, stays.first_slot * 2 + 1}
+
+
+async def test_a_finer_step_waits_for_the_sweep_before_it(ground, over):
+    stays = booking(V, 2, first_slot=over.first_slot + 3, slots=1)
+    await a_finer_step_waits(ground, sweep_held(ground, over), stays)
     assert await ground.faults() == {}
 
 
@@ -288,12 +293,7 @@ async def test_a_clearing_waits_for_the_batch_before_it_and_leaves_what_it_took(
 
 async def test_a_finer_step_waits_for_the_clearing_before_it(ground, empty):
     stays = booking(V, 2, first_slot=empty.first_slot + 64, slots=1)
-    await ground.writer.place(stays)
-    async with clearing_held(ground, empty) as clearing:
-        refining = asyncio.create_task(refine(ground, 15))
-        await clearing.commit_once_somebody_waits()
-        await refining
-    assert bits(await ground.words(V, 1)) == {stays.first_slot * 2, stays.first_slot * 2 + 1}
+    await a_finer_step_waits(ground, clearing_held(ground, empty), stays)
 
 
 async def test_an_empty_word_whose_bucket_moves_meanwhile_is_left_to_its_new_shard(database):

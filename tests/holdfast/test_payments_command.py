@@ -10,7 +10,6 @@ from io import StringIO
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -31,6 +30,7 @@ from storage.postgres_inbox import PostgresInbox
 from storage.postgres_payments import PostgresPayments
 from storage.postgres_shard_store import PostgresShardStore
 from tests.conformance.stores import ACTOR, booking, house
+from tests.databases import execute
 from tests.fakes.houses import OPENED, vendor_id
 from tests.fakes.provider import MemoryProvider
 from tests.system.running import free_settings
@@ -59,14 +59,6 @@ async def ask(url: str, call: Callable[[Database], Awaitable[Any]]) -> Any:
         return await call(database)
     finally:
         await database.close()
-
-
-async def execute(url: str, statement: str, *parameters: object) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement, *parameters)
-    finally:
-        await connection.close()
 
 
 def hold(number: int = 1, *, deposit: Money | None = None) -> Booking:

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 import yaml
@@ -32,7 +31,7 @@ from holdfast.cluster_machine import sockets_dir
 from holdfast.own_processes import MARK, name_of
 from holdfast.ray_head import root_of_code
 from holdfast.settings import Settings
-from tests.databases import drop_database
+from tests.databases import drop_database_at, execute
 from tests.system.guests_and_houses import book, dinner, guest, restaurant
 from tests.system.running import free_settings, listening, wait_for
 
@@ -123,7 +122,7 @@ class Machines:
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory, postgres: Any, valkey_server: Any) -> Iterator[Machines]:
     name = f"cluster_{secrets.token_hex(4)}"
-    asyncio.run(_on(postgres.url, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres.url, f"CREATE DATABASE {name}"))
     # Ray's sockets need a short path, and root's own folder is one that others cannot enter.
     ray_dir = Path(tempfile.mkdtemp(prefix="hfc"))
     mark = secrets.token_hex(8)
@@ -160,7 +159,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory, postgres: Any, valkey_ser
         own_processes.end(lambda: own_processes.ours(mark, ray_dir), grace_seconds=5)
         for folder in (ray_dir, sockets_dir(head_settings), sockets_dir(other_settings)):
             shutil.rmtree(folder, ignore_errors=True)
-        asyncio.run(_dropped(postgres.url, name))
+        asyncio.run(drop_database_at(postgres.url, name))
 
 
 def _machine(home: Path, settings: Settings, mark: str, token: str) -> Machine:
@@ -203,22 +202,6 @@ def _start(machines: Machines) -> None:
 def _log_tails(machines: Machines) -> str:
     logs = machines.ray_dir.glob("r/session_2*/logs/worker-*.err")
     return "\n".join(line for log in logs for line in log.read_text("utf-8").splitlines()[-8:] if "shard" in line)
-
-
-async def _on(url: str, statement: str) -> None:
-    admin = await asyncpg.connect(url)
-    try:
-        await admin.execute(statement)
-    finally:
-        await admin.close()
-
-
-async def _dropped(url: str, name: str) -> None:
-    admin = await asyncpg.connect(url)
-    try:
-        await drop_database(admin, name)
-    finally:
-        await admin.close()
 
 
 def _shards(operator: httpx.Client) -> dict[int, dict[str, Any]]:

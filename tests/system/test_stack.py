@@ -14,6 +14,7 @@ from cassandra.cluster import Cluster
 from holdfast.own_processes import alive
 from holdfast.stack.records import Records
 from tests.conformance.waiting import until
+from tests.databases import execute
 from tests.stack import RealServers, ReplicatedDatabase, ReplicatedPostgres, empty_stack
 from tests.system.running import wait_for
 
@@ -71,11 +72,11 @@ async def test_a_replica_follows_its_primary(replicated_database: ReplicatedData
 async def test_a_replica_catches_up_after_its_primary_was_killed(tried_stack: RealServers) -> None:
     tried_stack.start("postgres_replica")
     servers = ReplicatedPostgres(tried_stack)
-    await _execute(servers.url_of("holdfast"), "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
+    await execute(servers.url_of("holdfast"), "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
     tried_stack.kill("postgres_replica")
     tried_stack.kill("postgres")
     tried_stack.start("postgres")
-    await _execute(servers.url_of("holdfast"), "INSERT INTO kept VALUES (8)")
+    await execute(servers.url_of("holdfast"), "INSERT INTO kept VALUES (8)")
     tried_stack.start("postgres_replica")
     replica = await asyncpg.connect(servers.replica_url_of("holdfast"))
     try:
@@ -171,11 +172,3 @@ def _ask_cassandra(port: int, *statements: str) -> list[tuple[int, ...]]:
         return [tuple(row) for row in answer]
     finally:
         cluster.shutdown()
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
